@@ -1,4 +1,4 @@
-"""The chat program with a few handlers that repeat what they are told, and what its logs say."""
+"""The chat program with handlers that echo their input, and the records of its logs."""
 
 import contextlib
 import importlib.util
@@ -14,13 +14,13 @@ from tatsumaki_py import Error, Handler, MessageQueue, PublishHandler, Subscribe
 from tatsumaki_py.server.http_server import StrictServer
 
 PROGRAM = Path(__file__).parents[2] / "examples/chat/app.py"
-# What a terminal or a reader of logs would obey: C0 but tab (the end of the line is the log's own),
-# DEL, C1.
+# Characters that a terminal or a log viewer would interpret: C0 except tab and the log's own line
+# end, DEL, C1.
 CONTROL = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029\n]")
 
 
 class Echo(Handler):
-    """Says what the request's fields are, and sets what they ask for."""
+    """Echoes the fields of the request, and sets the headers that they name."""
 
     def get(self, *path):
         fields = self.request.parameters
@@ -43,13 +43,13 @@ class Echo(Handler):
 
 @pytest.fixture
 def tornado_server_class():
-    """Tornado's server, as `Server` uses it."""
+    """The subclass of Tornado's server that `Server` uses."""
     return StrictServer
 
 
 @pytest.fixture
 def app():
-    """A chat of its own for each test, for its routes are added to."""
+    """A separate chat for each test, because routes are added to it."""
     spec = importlib.util.spec_from_file_location("hostile_chat", PROGRAM)
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
@@ -79,14 +79,14 @@ class Records(logging.Handler):
         self.lines = []
 
     def emit(self, record):
-        # Tornado traces at DEBUG what its peers do wrong.
+        # At DEBUG, Tornado logs tracebacks of errors that its peers cause.
         trace = bool(record.exc_info) and record.levelno > logging.DEBUG
         self.lines.append((record.name, record.getMessage(), trace))
 
 
 @pytest.fixture
 def server(http_server, http_port, raw, log_watch):
-    """`reply = await server(bytes)` sends them and reads one answer; see `Server`."""
+    """`reply = await server(bytes)` sends bytes and reads one answer; see `Server`."""
     server = Server(http_port, raw)
     root = logging.getLogger()
     loggers = [root, *map(logging.getLogger, ("tornado.access", "tornado.general", "tatsumaki"))]
@@ -94,7 +94,7 @@ def server(http_server, http_port, raw, log_watch):
     for logger in loggers:
         logger.setLevel(logging.DEBUG)
     root.addHandler(server.records)
-    # Warnings about hostile requests are to be expected; tracebacks and control characters are not.
+    # Hostile requests may cause warnings, but neither tracebacks nor control characters.
     root.removeHandler(log_watch)
     yield server
     root.addHandler(log_watch)
@@ -104,7 +104,7 @@ def server(http_server, http_port, raw, log_watch):
     for name, line, trace in server.records.lines:
         assert not trace or server.traces, f"{name} logged a traceback: {line}"
         assert "Traceback" not in line
-        # Tornado puts what it knows of the request into a second line.
+        # Tornado writes a description of the request in a second line.
         text = re.sub(r"\n(HTTPServer)?Request\(", "", line) if trace else line
         assert not CONTROL.search(text), f"{name} logged a control character: {line!r}"
         assert len(line) < 70_000
@@ -117,19 +117,19 @@ class Server:
         self.port = port
         self.raw = raw
         self.records = Records()
-        # Whether a handler's own mistake is part of the test.
+        # Whether the test expects a mistake of a handler.
         self.traces = False
 
     async def connect(self, data=b""):
         """A client that has sent `data`."""
         client = await self.raw(self.port)
-        # The server may have heard enough.
+        # The server may have closed the connection already.
         with contextlib.suppress(ConnectionError):
             await client.send(data)
         return client
 
     async def __call__(self, data, method="GET"):
-        """The answer to `data`; None if the connection was closed without one."""
+        """Returns the answer to `data`, or None if the connection was closed without one."""
         client = await self.connect(data)
         try:
             return await read_reply(client, method)
@@ -137,12 +137,12 @@ class Server:
             return None
 
     async def get(self, target, *headers):
-        """The answer to GET; `target` and `headers` are bytes or text."""
+        """Returns the answer to a GET. `target` and `headers` are bytes or text."""
         lines = [b"GET " + encoded(target) + b" HTTP/1.1", b"Host: x", *map(encoded, headers)]
         return await self(b"\r\n".join([*lines, b"", b""]))
 
     async def post(self, target, body, *headers):
-        """The answer to POST; a urlencoded form unless a header says otherwise."""
+        """Returns the answer to a POST of a urlencoded form, unless a header says otherwise."""
         headers = [encoded(header) for header in headers]
         if not any(header.lower().startswith(b"content-type") for header in headers):
             headers.append(b"Content-Type: application/x-www-form-urlencoded")
@@ -152,7 +152,7 @@ class Server:
         )
 
     async def is_well(self):
-        """It still answers others."""
+        """Checks that the server still answers other clients."""
         reply = await self.get("/echo?a=1")
         assert (reply.status, json.loads(reply.body)["fields"]) == (200, {"a": "1"})
 

@@ -1,4 +1,4 @@
-"""A program whose handlers put what a client says into every log line and exception they can."""
+"""A program whose handlers put a client's text into every kind of log line and exception."""
 
 import tempfile
 from pathlib import Path
@@ -11,7 +11,7 @@ from tatsumaki_py import Application, Handler, Server, TatsumakiJS, WebSocketHan
 
 
 class Plain(tornado.web.RequestHandler):
-    """Says what it was told in every way that reaches a log."""
+    """Logs the client's text in every way."""
 
     def get(self, how, text):
         if how == "http":
@@ -48,7 +48,7 @@ class PlainSocket(tornado.websocket.WebSocketHandler):
 
 
 def make_app(directory):
-    """Handlers of both kinds, and files with a directory "sub" among them."""
+    """Makes an application with handlers of both kinds, and static files with a folder "sub"."""
     (Path(directory) / "sub").mkdir()
     static = {"path": directory}
     return Application(

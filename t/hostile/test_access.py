@@ -1,4 +1,4 @@
-"""Clients that forge tickets, that say to come from elsewhere, and that come too often."""
+"""Clients that forge tickets or addresses, or that connect too often."""
 
 import random
 from urllib.parse import quote_from_bytes
@@ -20,7 +20,7 @@ class Two(SubscribeHandler):
 
 
 class Undecided(Two):
-    """Takes its time."""
+    """Waits in `can_subscribe`."""
 
     async def can_subscribe(self, channel):
         return await self.waiting
@@ -70,7 +70,7 @@ def texts():
 
 @pytest.mark.gen_test
 async def test_forged_tickets(server):
-    """Each is a 403 with a line, and nothing of it is in a log."""
+    """A forged ticket gets a 403 with one line, and never reaches a log."""
     for text in texts():
         reply = await server.get(f"/events/room?ticket={quote_from_bytes(text)}x")
         assert (reply.status, reply.body) == (403, b"the ticket is not valid"), text
@@ -82,7 +82,7 @@ async def test_forged_tickets(server):
 
 @pytest.mark.gen_test
 async def test_an_address_that_is_made_up(server, queue):
-    """A header does not set the address, unless the server trusts it."""
+    """A header sets the address only if the server trusts it."""
     for number in range(2):
         client = await server.connect(stream(f"X-Real-IP: 10.0.0.{number}"))
         await client.read_until(b"\r\n\r\n")
@@ -100,7 +100,7 @@ def stream(*headers, path="/two/room"):
 
 @pytest.mark.gen_test
 async def test_many_that_are_not_admitted_yet(server, app):
-    """Requests that wait for `can_subscribe` count."""
+    """Requests that wait for `can_subscribe` count towards the limit."""
     clients = [await server.connect(stream(path="/undecided/room")) for _ in range(2)]
     await until(lambda: sum(map(len, ADDRESSES._members.values())) == 2)
     assert (await server.get("/undecided/room?transport=sse")).status == 429
@@ -113,7 +113,7 @@ async def test_many_that_are_not_admitted_yet(server, app):
 
 @pytest.mark.gen_test
 async def test_connections_that_come_and_go(server, queue):
-    """They leave nothing."""
+    """Connections that have ended leave no count behind."""
     for _ in range(60):
         client = await server.connect(stream())
         client.reset()
@@ -124,7 +124,7 @@ async def test_connections_that_come_and_go(server, queue):
 
 @pytest.mark.gen_test
 async def test_publishing_what_is_refused(server, queue):
-    """Requests that are refused for other reasons count, too."""
+    """Requests that are refused for other reasons also count towards the limit."""
     statuses = [(await server.post("/slowly/room", b"")).status for _ in range(4)]
     assert statuses == [400, 400, 429, 429]
     assert not queue.backlog_events

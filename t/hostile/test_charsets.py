@@ -1,4 +1,6 @@
-"""Charsets that a client or a server names: Python keeps every name that it was asked for."""
+"""Charsets that a client or a server names: Python's registry keeps every name it is asked for, so
+only known names may reach it.
+"""
 
 import encodings
 import time
@@ -29,14 +31,14 @@ def app():
 def nothing_is_kept():
     before = set(encodings._cache)
     yield
-    # Python itself decodes such names with the first one.
+    # Python itself uses the first of these to decode such names.
     known = {"raw_unicode_escape", "iso_8859_1", *aliases.values()}
     assert set(encodings._cache) - before <= known
 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_answers(name):
-    """What a charset of an answer is called is looked up in a fixed table."""
+    """The charset of an answer is looked up in a fixed table."""
     for number in range(20):
         content_type = f"text/plain; charset={name.format(number)}"
         res = HTTPResponse(200, "", "", HTTPHeaders({"Content-Type": content_type}), b"\xc3\xa9")
@@ -62,7 +64,7 @@ def test_answers(name):
     ],
 )
 def test_codec(charset, name):
-    """Text in the usual spellings, and nothing else."""
+    """Only the usual spellings of text encodings are accepted."""
     assert codec(charset) == name
 
 
@@ -87,7 +89,7 @@ def part(parameter):
 )
 @pytest.mark.gen_test
 async def test_forms(fetch, parameter):
-    """A form whose names are in a charset of its own is refused."""
+    """A form whose names have another charset is refused."""
     headers = {"Content-Type": "multipart/form-data; boundary=B"}
     for number in range(3):
         body = part(parameter.replace("{}", str(number)))
@@ -107,14 +109,14 @@ async def test_forms(fetch, parameter):
 )
 @pytest.mark.gen_test
 async def test_names_of_files(fetch, parameter, name):
-    """UTF-8 and Latin-1 are what RFC 5987 knows."""
+    """Names of files may be in UTF-8 or Latin-1, the charsets of RFC 5987."""
     headers = {"Content-Type": "multipart/form-data; boundary=B"}
     answer = await fetch("/upload", method="POST", headers=headers, body=part(parameter))
     assert answer.body.decode() == f'["{name}"]'
 
 
 def test_large_forms():
-    """It is quickly known."""
+    """A large form is checked quickly."""
     for body in (b"\n" * 2**24, b"\nContent-Disposition: x" * 2**19, b";*=" * 2**22):
         start = time.process_time()
         assert not names_charset(body)
@@ -123,7 +125,7 @@ def test_large_forms():
 
 @pytest.mark.gen_test
 async def test_extensions_of_websockets(http_server, http_port, raw):
-    """Offers of extensions that name a charset count as none."""
+    """An offer of a WebSocket extension that names a charset is ignored."""
     for number in range(3):
         client = await raw(http_port)
         lines = [

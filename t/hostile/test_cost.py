@@ -1,4 +1,4 @@
-"""Bodies that cost a parser much more than others of their size: none holds the loop."""
+"""Bodies that are expensive to parse for their size do not block the event loop."""
 
 import time
 
@@ -9,12 +9,12 @@ from tatsumaki_py import Error, PublishHandler, Request
 from tatsumaki_py.endpoint import json_events
 
 SIZE = PublishHandler.max_body_size
-# Seconds of this thread. The promise is 50 ms; this machine may be slow or busy.
+# Seconds of CPU time of this thread. The promise is 50 ms; this machine may be slow or busy.
 MUCH = 0.15
 
 
 def filled(begin, unit, end, count=SIZE):
-    """`unit` between `begin` and `end` as often as there is room, or `count` times."""
+    """Repeats `unit` between `begin` and `end` to fill `count` bytes."""
     room = (SIZE - len(begin) - len(end)) // len(unit)
     return begin + unit * min(room, count) + end
 
@@ -46,7 +46,7 @@ BODIES = {
 
 @pytest.mark.parametrize("body", BODIES.values(), ids=BODIES)
 def test_json(body):
-    """Read, or refused, in a moment."""
+    """JSON is read or refused within the limit."""
     status = 200
     begin = time.thread_time()
     try:
@@ -74,7 +74,7 @@ FORMS = {
 
 @pytest.mark.parametrize("body", FORMS.values(), ids=FORMS)
 def test_form(body):
-    """Of the size that a `Server` takes for other handlers: the same."""
+    """A form of the largest size that a `Server` accepts is read or refused within the limit."""
     multipart = body.startswith(b"--B")
     kind = "multipart/form-data; boundary=B" if multipart else "application/x-www-form-urlencoded"
     headers = HTTPHeaders({"Host": "x", "Content-Type": kind})

@@ -1,4 +1,4 @@
-"""A delegate whose method fails: its client loses the connection, and others are served."""
+"""If a method of a delegate fails, its connection is closed, and other clients are served."""
 
 import asyncio
 
@@ -17,7 +17,7 @@ POST = b"POST /%s HTTP/1.1\r\nHost: x\r\nContent-Length: 4\r\n\r\nabcd"
 
 
 class Failing(HTTPMessageDelegate):
-    """Fails in the method that the target names; after an await if the name ends with "later"."""
+    """Fails in the method that the target names, after an await if the name ends with "later"."""
 
     def __init__(self, connection, calls):
         self.connection = connection
@@ -96,7 +96,7 @@ def connect(http_server, http_port, raw):
 )
 @pytest.mark.gen_test
 async def test_fails(connect, app, http_port, where, expect_log):
-    """It is told that the connection is closed, once."""
+    """`on_connection_close` of a delegate that fails is called once."""
     with expect_log("tornado.application", "Uncaught exception") as records:
         client = await connect(POST % where.encode())
         assert await client.read_all() == b""
@@ -110,7 +110,7 @@ async def test_fails(connect, app, http_port, where, expect_log):
 
 @pytest.mark.gen_test
 async def test_fails_at_the_end(connect, http_port, app, expect_log):
-    """What it does with the end of the connection may fail, too."""
+    """An exception in `on_connection_close` is logged, and the server continues."""
     with expect_log("tornado.application", "Uncaught exception") as records:
         client = await connect((POST % b"on_connection_close")[:-2])
         await soon(lambda: "data_received" in app.calls)
@@ -123,7 +123,7 @@ async def test_fails_at_the_end(connect, http_port, app, expect_log):
 
 @pytest.mark.gen_test
 async def test_no_delegate(connect, app, http_port, expect_log):
-    """The application does not even make one."""
+    """An application that fails to make a delegate closes the connection."""
     app.fails = True
     with expect_log("tornado", "Uncaught exception"):
         client = await connect(POST % b"x")

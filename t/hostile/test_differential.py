@@ -1,4 +1,4 @@
-"""The same bytes to Tornado's server and to the fast one: each difference is a decision."""
+"""Tornado's server and the fast server get the same bytes: each difference must be documented."""
 
 import asyncio
 
@@ -12,7 +12,7 @@ from support.same_bytes import SameBytes, Side, first_difference
 from tatsumaki_py.server.fast_server import FastServer
 from tatsumaki_py.server.http_server import LIMITS, StrictServer
 
-# No shrinking, which would take a minute: the pieces of a stream are short.
+# Without shrinking, which would take a minute. The pieces of a stream are short anyway.
 bounded = settings(
     derandomize=True,
     database=None,
@@ -23,7 +23,7 @@ bounded = settings(
 
 @pytest.fixture(scope="module")
 def send(tmp_path_factory):
-    """`tornado, fast = send(pieces, half_close)`: the two outcomes of a connection."""
+    """`tornado, fast = send(pieces, half_close)` returns the outcomes of both servers."""
     loop = asyncio.new_event_loop()
     asyncio.set_event_loop(loop)
     path = tmp_path_factory.mktemp("sockets")
@@ -44,10 +44,10 @@ def send(tmp_path_factory):
 
 
 def is_decided(data, outcomes, half_close):
-    """Whether a difference, if there is one, has a reason."""
+    """Whether the outcomes agree, or differ in a documented way."""
     words = first_difference(*outcomes)
     if half_close == "early" and words and words[0] == "closed" and "answered" in words[1]:
-        # Tornado does not always answer such a client.
+        # Tornado does not always answer a client that has closed its side.
         return True
     return words is None or any(one.explains(data, words) for one in DIFFERENCES)
 
@@ -58,7 +58,7 @@ def is_decided(data, outcomes, half_close):
     ids=lambda value: getattr(value, "name", None) or value[:60].decode("latin-1"),
 )
 def test_decided(send, difference, data):
-    """Each decision, by an example: the difference is there, in one piece and byte by byte."""
+    """An example of each documented difference still differs, in one piece and byte by byte."""
     words = first_difference(*send([data]))
     assert words == difference.examples[data]
     assert difference.explains(data, words)
@@ -67,7 +67,7 @@ def test_decided(send, difference, data):
 @given(requests=st.lists(grammar.sound(), min_size=1, max_size=4), data=st.data())
 @settings(bounded, max_examples=250)
 def test_sound(send, requests, data):
-    """Both take every request that is right, in the same way, and nothing that is in a body."""
+    """Both servers answer each valid request in the same way, and no request that is in a body."""
     stream = b"".join(bytes(request) for request, _ in requests)
     tornado, fast = send(data.draw(grammar.pieces(stream)))
     assert tornado == fast
@@ -81,7 +81,7 @@ def test_sound(send, requests, data):
 @given(requests=st.lists(grammar.sound(), min_size=1, max_size=4), data=st.data())
 @settings(bounded, max_examples=100)
 def test_half_closed(send, requests, data):
-    """The fast server answers all that a client has sent before it closed its side."""
+    """The fast server answers all requests that a client sent before it closed its side."""
     stream = b"".join(bytes(request) for request, _ in requests)
     _, fast = send(data.draw(grammar.pieces(stream)), "early")
     assert fast.answers == [200] * len(requests)
@@ -90,7 +90,7 @@ def test_half_closed(send, requests, data):
 
 @st.composite
 def odd_streams(draw):
-    """A request with oddities between two that are right."""
+    """A malformed request between two valid ones."""
     around = st.lists(grammar.sound().map(lambda sound: bytes(sound[0])), max_size=1)
     stream = b"".join([*draw(around), bytes(draw(grammar.odd())), *draw(around)])
     return draw(grammar.pieces(stream))
@@ -99,7 +99,7 @@ def odd_streams(draw):
 @given(pieces=odd_streams(), half_close=st.sampled_from(["", "early", "late"]))
 @settings(bounded, max_examples=500)
 def test_odd(send, pieces, half_close):
-    """One request is not as it should be. No server answers a request that is in a body."""
+    """The servers agree on a malformed request, and answer no request that is in a body."""
     outcomes = send(pieces, half_close)
     assert is_decided(b"".join(pieces), outcomes, half_close), (pieces, outcomes)
     for outcome in outcomes:
@@ -112,6 +112,6 @@ def test_odd(send, pieces, half_close):
 )
 @settings(bounded, max_examples=400)
 def test_mutated(send, data, half_close):
-    """Bytes that are missing, added or changed."""
+    """The servers agree if bytes are missing, added or changed."""
     outcomes = send(data, half_close)
     assert is_decided(b"".join(data), outcomes, half_close), (data, outcomes)

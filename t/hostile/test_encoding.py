@@ -1,4 +1,4 @@
-"""Percent signs, bytes that are no UTF-8, NUL and line ends in paths, queries, forms, cookies."""
+"""Percent signs, invalid UTF-8, NUL and line ends in paths, queries, forms and cookies."""
 
 import json
 
@@ -10,7 +10,7 @@ BAD = ["%", "%z", "%zz", "%4", "%%41", "%u2603", "%c3%28", "%ff%fe", "%ed%a0%80"
 @pytest.mark.parametrize("text", [*BAD, "%00", "%0d%0aX:1", "%e2%80%a8", "%1b[31m", "%c2%9b31m"])
 @pytest.mark.gen_test
 async def test_in_the_query(server, text):
-    """What is no percent-encoding stays as it is, what is no UTF-8 is replaced."""
+    """In a query, invalid percent-encoding stays as it is, and invalid UTF-8 is replaced."""
     reply = await server.get(f"/echo?a={text}&{text}=b")
     assert reply.status == 200
     fields = json.loads(reply.body)["fields"]
@@ -22,7 +22,7 @@ async def test_in_the_query(server, text):
 @pytest.mark.parametrize("text", [*BAD, "%00", "%0d%0aX:1", "\xff\xfe", "\x00", "a\r\nb"])
 @pytest.mark.gen_test
 async def test_in_a_form(server, text):
-    """The same in a body; bytes that should have been encoded are taken as they are."""
+    """A form is decoded like a query; unencoded bytes are accepted."""
     reply = await server.post("/echo", f"a={text}&b=1&{text}=c".encode("latin-1"))
     assert reply.status == 200
     assert json.loads(reply.body)["fields"]["b"] == "1"
@@ -43,7 +43,7 @@ async def test_in_a_form(server, text):
 )
 @pytest.mark.gen_test
 async def test_in_the_path(server, target, statuses, text):
-    """Found or not found; never an error of ours, and never raw in the log."""
+    """A path is found or not found. It never causes a 500, and is escaped in the log."""
     reply = await server.get(target.format(text))
     assert reply.status in statuses
     await server.is_well()
@@ -55,7 +55,7 @@ async def test_in_the_path(server, target, statuses, text):
 @pytest.mark.parametrize("place", ["/echo/{}", "/echo?a={}", "/no{}"])
 @pytest.mark.gen_test
 async def test_raw_bytes_in_the_target(server, byte, place):
-    """Bytes that no URL has: refused, or taken for what they are."""
+    """Bytes that are not allowed in a URL are refused, or stand for themselves."""
     reply = await server.get(place.encode().replace(b"{}", byte))
     assert reply.status in (200, 400, 404)
     await server.is_well()
@@ -66,7 +66,7 @@ async def test_raw_bytes_in_the_target(server, byte, place):
 )
 @pytest.mark.gen_test
 async def test_cookies(server, cookie):
-    """What is no cookie is ignored, or the request is refused."""
+    """A malformed cookie is ignored, or the request is refused."""
     reply = await server.get("/echo", b"Cookie: " + cookie)
     assert reply.status in (200, 400)
     await server.is_well()
@@ -87,7 +87,7 @@ async def test_client_ids(server, client_id, queue):
 @pytest.mark.parametrize("client_id", ["%00", "%0d%0aevil", "%1b]0;x%07", "%c2%85", "%c2%9b1m"])
 @pytest.mark.gen_test
 async def test_client_ids_in_the_log(server, client_id, queue, app):
-    """When a callback raises, the log names the client without obeying it."""
+    """If a callback raises an exception, the log line shows no raw text of the client."""
     queue.publish({"n": 1})
     client = await server.connect(
         f"GET /chat/room/mxhrpoll?client_id={client_id} HTTP/1.1\r\nHost: x\r\n\r\n".encode()
@@ -102,13 +102,13 @@ async def test_client_ids_in_the_log(server, client_id, queue, app):
     queue.publish({"n": 2})
     (line,) = [line for name, line, trace in server.records.lines if trace]
     assert "room" in line
-    # The trace is meant to be there; only this one.
+    # This traceback is expected, and no other.
     server.records.lines = [(n, text, False) for n, text, _ in server.records.lines]
     await server.is_well()
 
 
 @pytest.mark.gen_test
 async def test_what_a_handler_logs(server):
-    """A parameter that a handler hands to self.log is one line."""
+    """A parameter that a handler passes to `self.log` is logged as one line."""
     await server.get("/echo?log=a%0d%0aERROR%20root:%20forged%1b[31m")
     await server.is_well()

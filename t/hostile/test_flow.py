@@ -1,4 +1,4 @@
-"""Much at once, and slow handlers: what is not wanted yet is not read, and is read later."""
+"""Large bodies, many requests, slow handlers: the server reads no faster than the handler."""
 
 import asyncio
 
@@ -16,7 +16,7 @@ sizes = []
 
 @stream_request_body
 class Upload(RequestHandler):
-    """Is slower than its clients. Answers with the size."""
+    """Takes the body more slowly than its clients send it, and answers with the size."""
 
     def prepare(self):
         self.size = 0
@@ -49,14 +49,14 @@ def app(app):
 )
 @pytest.mark.gen_test
 async def test_slow_handler(server, rest):
-    """A body that is larger than what the server reads ahead arrives."""
+    """A body that is larger than the read-ahead of the server arrives completely."""
     assert (await server(HEAD + rest)).body == b"%d" % SIZE
 
 
 @pytest.mark.parametrize("end", ["close", "half_close"])
 @pytest.mark.gen_test
 async def test_gone_after_a_body(server, app, end):
-    """A client that has sent all of its body, and closes the connection, has uploaded it."""
+    """The upload of a client that sends its whole body and leaves is complete."""
     client = await server.connect(HEAD + b"Content-Length: %d\r\n\r\n" % SIZE + b"x" * SIZE)
     getattr(client, end)()
     await soon(lambda: sizes)
@@ -65,7 +65,7 @@ async def test_gone_after_a_body(server, app, end):
 
 @pytest.mark.gen_test
 async def test_small_chunks(server):
-    """So does one of chunks with one byte each. Others are served meanwhile."""
+    """A body in chunks of one byte arrives, and other clients are served in the meantime."""
     body = b"Transfer-Encoding: chunked\r\n\r\n" + b"1\r\nx\r\n" * 20_000 + b"0\r\n\r\n"
     client = await server.connect(HEAD + body[:-1])
     await server.is_well()
@@ -75,7 +75,7 @@ async def test_small_chunks(server):
 
 @pytest.mark.gen_test
 async def test_many_requests(server, http_server):
-    """Thousands of pipelined requests are answered, one by one; few of them wait in memory."""
+    """Thousands of pipelined requests are answered one by one, and few of them are in memory."""
     request = b"GET /echo HTTP/1.1\r\nHost:x\r\n\r\n"
     poll = b"GET /chat/room/poll?client_id=a HTTP/1.1\r\nHost: x\r\n\r\n"
     client = await server.connect(poll)
@@ -97,7 +97,7 @@ async def test_many_requests(server, http_server):
 @pytest.mark.parametrize("end", ["close", "reset"])
 @pytest.mark.gen_test
 async def test_gone_behind_a_poll(server, end):
-    """A client that leaves is noticed, however much it has sent behind its poll."""
+    """The server notices that a client leaves, however much it has sent behind its poll."""
     client = await server.connect(
         b"GET /chat/room/poll?client_id=a HTTP/1.1\r\nHost: x\r\n\r\n"
         + b"GET /echo HTTP/1.1\r\nHost: x\r\n\r\n" * 2500

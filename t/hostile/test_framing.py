@@ -1,4 +1,4 @@
-"""Lengths, chunks, methods, versions: requests whose bounds are unclear are refused."""
+"""Lengths, chunks, methods, versions: requests with ambiguous ends are refused."""
 
 import asyncio
 
@@ -12,7 +12,7 @@ HEAD = (
 
 
 def refused(reply):
-    """400, 413 and the like, or the connection was closed."""
+    """Whether the request got a 4xx, or the connection was closed."""
     return reply is None or 400 <= reply.status < 500
 
 
@@ -38,7 +38,7 @@ def refused(reply):
 )
 @pytest.mark.gen_test
 async def test_lengths_that_are_none(server, length, queue):
-    """Refused, and nothing is published."""
+    """A request with an invalid length is refused, and nothing is published."""
     reply = await server(HEAD + f"Content-Length: {length}\r\n\r\ntext=abcdef".encode())
     assert refused(reply)
     assert queue.backlog_events == []
@@ -48,7 +48,7 @@ async def test_lengths_that_are_none(server, length, queue):
 @pytest.mark.parametrize("length", ["6\r\nContent-Length: 6", "6, 6", "06"])
 @pytest.mark.gen_test
 async def test_lengths_that_agree(server, length):
-    """Said twice and the same: one length, or refused."""
+    """Two equal lengths count as one, or the request is refused."""
     reply = await server(HEAD + f"Content-Length: {length}\r\n\r\ntext=a".encode())
     assert reply.status in (200, 400)
     await server.is_well()
@@ -56,7 +56,7 @@ async def test_lengths_that_agree(server, length):
 
 @pytest.mark.gen_test
 async def test_a_length_beyond_the_limit(server):
-    """More than the server takes is refused before it is sent."""
+    """A body beyond the limit is refused before the client sends it."""
     reply = await server(HEAD + b"Content-Length: 104857601\r\n\r\ntext=a")
     assert refused(reply)
     await server.is_well()
@@ -65,7 +65,7 @@ async def test_a_length_beyond_the_limit(server):
 @pytest.mark.parametrize("way", ["close", "reset", "half_close"])
 @pytest.mark.gen_test
 async def test_a_body_that_breaks_off(server, way, queue):
-    """Nothing is published of a request that was not complete."""
+    """An incomplete request publishes nothing."""
     client = await server.connect(HEAD + b"Content-Length: 50\r\n\r\ntext=a")
     await asyncio.sleep(0.005)
     getattr(client, way)()
@@ -75,7 +75,7 @@ async def test_a_body_that_breaks_off(server, way, queue):
 
 @pytest.mark.gen_test
 async def test_more_than_the_length(server, queue):
-    """What follows the body is the next request, and garbage is refused as one."""
+    """The bytes behind a body are the next request, and are refused if they are malformed."""
     client = await server.connect(HEAD + b"Content-Length: 6\r\n\r\ntext=aTRASH\r\n\r\n")
     assert (await read_reply(client)).status == 200
     assert (await read_head(client)).status == 400
@@ -110,7 +110,7 @@ async def test_more_than_the_length(server, queue):
 )
 @pytest.mark.gen_test
 async def test_chunked_bodies(server, coding, body, ok, queue):
-    """Right ones are taken; wrong ones, and those that also have a length, refused."""
+    """Valid chunked bodies are accepted; malformed ones, and those with a length, are refused."""
     reply = await server(HEAD + f"Transfer-Encoding: {coding}\r\n\r\n{body}".encode())
     if ok is not None:
         assert refused(reply) is not ok
@@ -131,7 +131,7 @@ async def test_a_request_behind_a_length_and_chunks(server, queue):
 @pytest.mark.parametrize(("expect", "interim"), [("100-continue", True), ("x", False), ("", False)])
 @pytest.mark.gen_test
 async def test_expect(server, expect, interim):
-    """100-continue is answered at once; other expectations are ignored or refused."""
+    """`100-continue` is answered immediately; other expectations are ignored or refused."""
     client = await server.connect(HEAD + f"Expect: {expect}\r\nContent-Length: 6\r\n\r\n".encode())
     if interim:
         assert (await read_head(client)).status == 100
@@ -146,7 +146,7 @@ async def test_expect(server, expect, interim):
 @pytest.mark.parametrize("target", ["/chat/room/poll?client_id=a", "/chat/room", "/echo"])
 @pytest.mark.gen_test
 async def test_methods_that_nobody_has(server, method, target):
-    """405 that says what there is."""
+    """An unknown method gets a 405 with `Allow`."""
     reply = await server(f"{method} {target} HTTP/1.1\r\nHost: x\r\n\r\n".encode())
     assert reply.status == 405
     allowed = {"HEAD", "GET", "POST"} if target == "/echo" else {"HEAD", "GET"}
@@ -186,7 +186,7 @@ async def test_methods_that_nobody_has(server, method, target):
 )
 @pytest.mark.gen_test
 async def test_what_is_no_http(server, data):
-    """400, or the connection is closed."""
+    """Bytes that are not HTTP get a 400, or the connection is closed."""
     client = await server.connect(data)
     client.half_close()
     answer = await client.read_all()
@@ -211,7 +211,7 @@ async def test_what_is_no_http(server, data):
 )
 @pytest.mark.gen_test
 async def test_other_targets(server, target):
-    """Forms of a target that are not a path: answered, or 4xx."""
+    """A target that is not a path is answered, or gets a 4xx."""
     reply = await server.get(target)
     assert reply.status in (200, 301, 302, 400, 404)
     await server.is_well()
@@ -219,7 +219,7 @@ async def test_other_targets(server, target):
 
 @pytest.mark.gen_test
 async def test_pipelined_requests(server):
-    """Each is answered, in order, also when all come at once; the last one closes."""
+    """Pipelined requests are answered in order, and the last answer closes the connection."""
     requests = b"".join(b"GET /echo?n=%d HTTP/1.1\r\nHost: x\r\n\r\n" % n for n in range(50))
     client = await server.connect(requests)
     for number in range(50):

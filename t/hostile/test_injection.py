@@ -1,4 +1,4 @@
-"""Line ends in what becomes a header, a status line or an error: nobody can add a line."""
+"""Line ends in text for a header, a status line or an error cannot add a line."""
 
 import pytest
 
@@ -12,7 +12,7 @@ NUL = "a%00b"
 @pytest.mark.parametrize("place", ["X-A", "to"])
 @pytest.mark.gen_test
 async def test_in_a_header(server, place, text):
-    """A header or redirect made of it is one line; else `ValueError`, the handler's mistake."""
+    """A header or redirect with the text is one line, or raises `ValueError`."""
     server.traces = True
     reply = await server.get(f"/echo?{place}={text}")
     assert "set-cookie" not in reply.headers
@@ -27,7 +27,7 @@ async def test_in_a_header(server, place, text):
 )
 @pytest.mark.gen_test
 async def test_in_the_name_of_a_header(server, name):
-    """A name that is none is refused: `ValueError`, the handler's mistake."""
+    """An invalid header name raises `ValueError`, the handler's mistake."""
     server.traces = True
     reply = await server.get(f"/echo?{name}=1")
     assert "set-cookie" not in reply.headers
@@ -39,7 +39,7 @@ async def test_in_the_name_of_a_header(server, name):
 @pytest.mark.parametrize("code", ["400", "404", "503", "299", "999"])
 @pytest.mark.gen_test
 async def test_in_an_error(server, text, code):
-    """The message is the body, as plain text; the status line is ours."""
+    """The message of an error is sent in the body as plain text, not in the status line."""
     reply = await server.get(f"/echo?error={text}&code={code}")
     assert reply.status == int(code)
     assert reply.headers["content-type"] == "text/plain; charset=UTF-8"
@@ -52,7 +52,7 @@ async def test_in_an_error(server, text, code):
 @pytest.mark.parametrize("text", [EVIL, LF, NUL, "%3Cscript%3E"])
 @pytest.mark.gen_test
 async def test_the_name_of_a_missing_parameter(server, text):
-    """What is missing is named in plain text, what is not a room nowhere."""
+    """The answer names a missing parameter in plain text, but not a bad name of a room."""
     reply = await server.post(f"/chat/room/post?{text}=1", b"")
     assert (reply.status, reply.body) == (400, b"missing parameter: text")
     reply = await server.get(f"/chat/{text}")
@@ -66,12 +66,12 @@ async def test_the_name_of_a_missing_parameter(server, text):
 )
 @pytest.mark.gen_test
 async def test_in_a_request_header(server, name, value):
-    """A header that no program sends is refused or ignored."""
+    """A malformed header is refused or ignored."""
     head = b"GET /chat/room/poll?client_id=a HTTP/1.1\r\n"
     if name != b"Host":
         head += b"Host: x\r\n"
     reply = await server.connect(head + name + b": " + value + b"\r\n\r\n")
-    # A poll that is let in waits; nothing else may.
+    # Only a poll that is admitted may wait.
     await server.is_well()
     reply.close()
 
@@ -81,7 +81,7 @@ async def test_in_a_request_header(server, name, value):
 )
 @pytest.mark.gen_test
 async def test_hosts(server, host):
-    """A Host that is none is refused or ignored."""
+    """An invalid Host is refused or ignored."""
     reply = await server(f"GET /echo HTTP/1.1\r\nHost: {host}\r\n\r\n".encode())
     assert reply.status in (200, 400)
     await server.is_well()

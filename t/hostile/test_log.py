@@ -7,10 +7,10 @@ from pathlib import Path
 import pytest
 
 PROGRAM = Path(__file__).parent / "log_program.py"
-# A line end, an escape sequence, the same with one character, an end of line of Unicode.
+# A line end, an escape sequence, its one-character form, and a line end of Unicode.
 EVIL = ["%0aFAKE", "%0d%0aERROR%20root:%20FAKE", "%1b[31m", "%c2%9b31m", "%e2%80%a8FAKE", "\x9b31m"]
 
-# What they answer is not the question here.
+# The answers do not matter here.
 TARGETS = [
     "/static/..%2f{}",
     "/static/sub/{}/..",
@@ -38,7 +38,7 @@ HANDSHAKE = (
 
 
 async def attack(server):
-    """Sends everything that is known."""
+    """Sends all known attacks."""
     for text in EVIL:
         for target in TARGETS:
             await server.get(target.format(text))
@@ -71,20 +71,20 @@ def app(tmp_path):
 
 @pytest.mark.gen_test
 async def test_records(server):
-    """None in the message of a record, whoever formats it."""
+    """No record contains a raw control character, whatever formatter is used."""
     server.traces = True
     await attack(server)
     assert any("FAKE" in line for _, line, _ in server.records.lines)
 
 
 RECORD = re.compile(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d,\d{3} [A-Z]+ [\w.]+: ")
-# All but the line ends of the log itself.
+# All except the line ends of the log itself.
 CONTROL = re.compile("[\x00-\x09\x0b-\x1f\x7f-\x9f\u2028\u2029]")
 
 
 @pytest.mark.gen_test
 async def test_process(serve_program, server):
-    """What `Server` writes to stderr: each line is a record, or an indented one of a traceback."""
+    """Each line that `Server` writes to stderr is a record, or an indented line of a traceback."""
     program = serve_program(PROGRAM, traces=True)
     server.port = program.port
     await attack(server)

@@ -1,5 +1,5 @@
-"""Clients that leave in each phase of a request, in each way: the socket is released, and nothing
-that failed is logged.
+"""If a client leaves in any phase of a request, in any way, its socket is closed and no error is
+logged.
 """
 
 import asyncio
@@ -82,7 +82,7 @@ class Large(RequestHandler):
     async def get(self):
         for _ in range(8):
             self.write(b"x" * 100_000)
-            # A client that leaves is no error.
+            # It is not an error if the client leaves.
             with contextlib.suppress(StreamClosedError):
                 await self.flush()
 
@@ -98,14 +98,14 @@ def app(app):
 @pytest.mark.parametrize("end", ["close", "reset", "half_close"])
 @pytest.mark.gen_test
 async def test_leaves(server, raw_small, small_buffers, phase, end):  # noqa: F811
-    """At once, and when the server waits."""
+    """A client leaves immediately, or while the server waits."""
     clients = [await raw_small(server.port) for _ in range(2)]
     for client, seconds in zip(clients, (0, 0.005), strict=True):
         await client.send(PHASES[phase])
         await asyncio.sleep(seconds)
         getattr(client, end)()
     if end == "half_close":
-        # They go on reading, and get what is on its way.
+        # The client continues to read, and gets the data in flight.
         await asyncio.wait_for(asyncio.gather(*map(ended, clients)), 2)
     await soon(lambda: not open_sockets(server.port), 2)
     assert not [line for _, line, _ in server.records.lines if "ncaught" in line]

@@ -1,4 +1,4 @@
-"""What may be POSTed to a PublishHandler: an event, or 4xx and nothing is published."""
+"""A POST to a PublishHandler is an event, or gets a 4xx and publishes nothing."""
 
 import asyncio
 import gzip
@@ -42,7 +42,7 @@ JSON = "Content-Type: application/json"
 )
 @pytest.mark.gen_test
 async def test_no_event(server, queue, body):
-    """400 or 413 in one line, and nothing is published, of a list neither."""
+    """A body that is not an event gets a 400 or 413 with one line, and publishes nothing."""
     reply = await server.post("/publish/room", body, JSON)
     assert reply.status in (400, 413)
     assert reply.headers["content-type"] == "text/plain; charset=UTF-8"
@@ -64,7 +64,7 @@ async def test_no_event(server, queue, body):
 )
 @pytest.mark.gen_test
 async def test_compressed(server, queue, encoding, body):
-    """Bodies are not unpacked: no bomb can go off."""
+    """Compressed bodies are not decompressed, so a decompression bomb does no harm."""
     reply = await server.post("/publish/room", body, JSON, f"Content-Encoding: {encoding}")
     assert reply.status in (400, 415)
     assert queue.backlog_events == []
@@ -74,7 +74,7 @@ async def test_compressed(server, queue, encoding, body):
 @pytest.mark.parametrize("text", ["a\r\n b", "", "x" * 5000, "caf\xe9", '"quoted"', "a, b"])
 @pytest.mark.gen_test
 async def test_idempotency_keys(server, queue, text):
-    """Any text is a key, or is refused; it comes out nowhere."""
+    """An idempotency key may be any text, or is refused. It never reaches an answer or a log."""
     replies = [
         await server.post("/publish/room", b'{"n":1}', JSON, f"Idempotency-Key: {text}")
         for _ in range(2)
@@ -89,7 +89,7 @@ async def test_idempotency_keys(server, queue, text):
 
 @pytest.mark.gen_test
 async def test_many_idempotency_keys(server, queue):
-    """The same key at the same moment, fifty times: one event, one id."""
+    """Fifty simultaneous requests with the same key publish one event with one id."""
     body = b'{"n":1}'
     head = f"POST /publish/room HTTP/1.1\r\nHost: x\r\n{JSON}\r\nIdempotency-Key: k\r\n"
     request = f"{head}Content-Length: {len(body)}\r\n\r\n".encode() + body
@@ -113,7 +113,7 @@ async def test_many_idempotency_keys(server, queue):
 @pytest.mark.parametrize("transport", ["sse", "ndjson", "multipart"])
 @pytest.mark.gen_test
 async def test_events_that_look_like_the_protocol(server, queue, transport, event):
-    """What is published moves nobody's cursor, and ends nobody's stream."""
+    """An event that looks like the protocol neither moves a cursor nor ends a stream."""
     query = f"transport={transport}&event_type=1&last_event_id={queue.cursor()}"
     client = await server.connect(f"GET /events/room?{query} HTTP/1.1\r\nHost: x\r\n\r\n".encode())
     await soon(lambda: queue.clients)
@@ -132,7 +132,7 @@ async def test_events_that_look_like_the_protocol(server, queue, transport, even
 @pytest.mark.parametrize("how", ["close", "reset", "half_close"])
 @pytest.mark.gen_test
 async def test_who_publishes_and_leaves(server, queue, how):
-    """A complete request counts, whoever reads the answer."""
+    """A complete request is executed, even if the client does not read the answer."""
     body = b'{"n":1}'
     head = (
         f"POST /publish/room HTTP/1.1\r\nHost: x\r\n{JSON}\r\nContent-Length: {len(body)}\r\n\r\n"
@@ -146,7 +146,7 @@ async def test_who_publishes_and_leaves(server, queue, how):
 
 @pytest.mark.gen_test
 async def test_a_form_of_many_fields(server, queue):
-    """More fields than anybody needs are refused."""
+    """A form with too many fields is refused."""
     body = "&".join(f"f{number}=1" for number in range(5000)).encode()
     reply = await server.post("/publish/room", body)
     assert reply is None or reply.status in (200, 400)
@@ -155,7 +155,7 @@ async def test_a_form_of_many_fields(server, queue):
 
 @pytest.mark.gen_test
 async def test_channels_for_nothing(server):
-    """Who publishes in many channels gets 503 at the limit, and the others go on."""
+    """A client that publishes on too many channels gets a 503. Other clients can publish."""
     limit, MessageQueue.max_channels = MessageQueue.max_channels, 20
     try:
         statuses = [

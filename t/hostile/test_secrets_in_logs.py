@@ -1,4 +1,4 @@
-"""Tickets and client ids reach no log, whichever handler is asked and however they are written."""
+"""Tickets and client ids reach no log, whatever the handler and the spelling of the parameter."""
 
 import pytest
 import tornado.web
@@ -6,7 +6,7 @@ from support.answers import until
 
 from tatsumaki_py import Application, Handler, SubscribeHandler, WebSocketHandler
 
-# As a client writes them, and as a server reads them, too.
+# Spellings of clients that the server also understands.
 QUERIES = [
     "ticket=s3cret&client_id=s3cret",
     "a=1&ticket=s3cret",
@@ -86,7 +86,7 @@ def app():
 @pytest.mark.parametrize("query", QUERIES)
 @pytest.mark.gen_test
 async def test_not_in_a_log(server, query):
-    """Every handler logs the request, and no line has the secret."""
+    """Every handler logs the request, and no line contains the secret."""
     server.traces = True
     paths = [*(kind.__name__ for kind in HANDLERS), "events", "plain", "nowhere", "static/x"]
     for path in paths:
@@ -99,7 +99,7 @@ async def test_not_in_a_log(server, query):
 
 @pytest.mark.gen_test
 async def test_streams(server):
-    """The line that a stream has at its end leaves them out, too."""
+    """The log line of a stream also leaves them out."""
     for transport in ("sse", "ndjson", "multipart"):
         client = await server.connect(
             f"GET /events?channel=room&transport={transport}&client_id=s3cret&ticket=s3cret "

@@ -1,4 +1,4 @@
-"""Much of everything: answered or refused, and the memory has bounds."""
+"""Large input of every kind is answered or refused, and memory stays bounded."""
 
 import asyncio
 import json
@@ -24,7 +24,7 @@ from tatsumaki_py import MessageQueue
 )
 @pytest.mark.gen_test
 async def test_overlong_urls(server, target):
-    """An answer or a 4xx (or no answer from 64 KB of head on)."""
+    """A long URL gets an answer or a 4xx, or no answer if the head has 64 KB or more."""
     reply = await server.get(target)
     assert reply is None or reply.status == 200 or 400 <= reply.status < 500
     await server.is_well()
@@ -44,7 +44,7 @@ async def test_overlong_urls(server, target):
 )
 @pytest.mark.gen_test
 async def test_overlong_headers(server, header):
-    """Up to 64 KB of head they are taken."""
+    """Long headers are accepted up to a head of 64 KB."""
     reply = await server.get("/echo", header)
     assert reply is None or reply.status == 200 or 400 <= reply.status < 500
     await server.is_well()
@@ -65,7 +65,7 @@ async def test_overlong_headers(server, header):
 )
 @pytest.mark.gen_test
 async def test_forms_without_end(server, body):
-    """Thousands of fields, or a megabyte of none: an answer or 400."""
+    """A form with thousands of fields, or a megabyte of separators, gets an answer or a 400."""
     reply = await server.post("/echo", body)
     assert reply.status in (200, 400)
     await server.is_well()
@@ -95,7 +95,7 @@ MULTIPART = [
 @pytest.mark.parametrize("body", MULTIPART, ids=range(len(MULTIPART)))
 @pytest.mark.gen_test
 async def test_malformed_multipart(server, body):
-    """A form, or a 400 or 413."""
+    """A malformed multipart body is read as a form, or gets a 400 or 413."""
     reply = await server.post("/echo", body, "Content-Type: multipart/form-data; boundary=B")
     assert reply.status in (200, 400, 413)
     await server.is_well()
@@ -118,7 +118,7 @@ async def test_malformed_multipart(server, body):
 )
 @pytest.mark.gen_test
 async def test_content_types(server, type):
-    """A type that is none: no fields, or a 400."""
+    """A body with an invalid type has no fields, or gets a 400."""
     reply = await server.post("/echo", b"--x\r\n\r\n", b"Content-Type: " + type.encode("latin-1"))
     assert reply.status in (200, 400)
     await server.is_well()
@@ -127,7 +127,7 @@ async def test_content_types(server, type):
 @pytest.mark.parametrize("coding", ["gzip", "x"])
 @pytest.mark.gen_test
 async def test_compressed_bodies(server, coding):
-    """Bodies are not unpacked (so there are no bombs), and not read as they are."""
+    """A compressed body is neither decompressed nor read as a form."""
     reply = await server.post("/echo", b"\x1f\x8b\x08" + bytes(100), f"Content-Encoding: {coding}")
     assert reply.status == 415
     await server.is_well()
@@ -135,7 +135,9 @@ async def test_compressed_bodies(server, coding):
 
 @pytest.mark.gen_test
 async def test_texts_of_a_megabyte(server, queue):
-    """Just below the limit is sent on, above is 413; what a room keeps is bounded by bytes."""
+    """A text just below the limit is published, one above it gets a 413. A room keeps a bounded
+    number of bytes.
+    """
     reply = await server.post("/chat/room/post", b"text=" + b"x" * (1 << 20))
     assert reply.status == 413
     queue.buffer_size = 3_000_000
@@ -143,7 +145,7 @@ async def test_texts_of_a_megabyte(server, queue):
         reply = await server.post("/chat/room/post", b"text=" + b"x" * 1_000_000)
         assert reply.status == 200
     assert 1 <= len(queue.backlog_events) <= 3
-    # Escaping makes it longer than what came in.
+    # Escaping makes the text longer than it was sent.
     assert (await server.post("/chat/room/post", b"text=" + b"'" * 300_000)).status == 413
     assert (await server.post("/chat/room/post", b"text=" + b"\x01" * 300_000)).status == 413
     await server.is_well()
@@ -151,7 +153,7 @@ async def test_texts_of_a_megabyte(server, queue):
 
 @pytest.mark.gen_test
 async def test_deep_nesting_is_text(server, queue):
-    """A million brackets are just characters."""
+    """In a form, a million brackets are plain text."""
     reply = await server.post("/chat/room/post", b"text=" + b"[" * 500_000)
     assert reply.status == 200
     assert queue.backlog_events[0]["html"] == "[" * 500_000
@@ -159,14 +161,14 @@ async def test_deep_nesting_is_text(server, queue):
 
 @pytest.fixture
 def limits(monkeypatch):
-    """Room for few."""
+    """Sets low limits."""
     monkeypatch.setattr(MessageQueue, "max_channels", 5)
     monkeypatch.setattr(MessageQueue, "max_clients", 10)
     monkeypatch.setattr(MessageQueue, "reconnect_time", 30.0)
 
 
 async def polls(server, rooms, clients):
-    """A connected client for each pair."""
+    """Connects a client for each pair of room and name."""
     connections = []
     for room in rooms:
         for client in clients:
@@ -180,8 +182,8 @@ async def polls(server, rooms, clients):
 
 @pytest.mark.gen_test
 async def test_too_many_rooms(limits, server, clock):
-    """With messages and people in all rooms there may be, a message in one more is 503; a room that
-    empties makes room.
+    """If all allowed rooms have messages and clients, a message to another room gets a 503, until a
+    room becomes empty.
     """
     for room in "abcde":
         assert (await server.post(f"/chat/{room}/post", b"text=a")).status == 200
@@ -203,7 +205,7 @@ async def test_too_many_rooms(limits, server, clock):
 
 @pytest.mark.gen_test
 async def test_rooms_that_were_used_once(limits, server):
-    """Posting into ever new rooms is answered, and the oldest are forgotten."""
+    """Posting to ever new rooms works, and the oldest rooms are dropped."""
     for number in range(20):
         assert (await server.post(f"/chat/r{number}/post", b"text=a")).status == 200
     assert len(MessageQueue._registry.active) == 5
@@ -213,14 +215,14 @@ async def test_rooms_that_were_used_once(limits, server):
 
 @pytest.mark.gen_test
 async def test_too_many_clients(limits, server, clock):
-    """One more than there may be is 503, long poll and stream alike, and it recovers."""
+    """A client beyond the limit gets a 503, for a long poll or a stream, until others have left."""
     waiting = await polls(server, "a", range(10))
     await soon(lambda: MessageQueue._registry.clients == 10)
     for kind in ("poll", "mxhrpoll"):
         reply = await server.get(f"/chat/a/{kind}?client_id=new")
         assert reply is not None, "a stream began and broke off"
         assert (reply.status, reply.body) == (503, b"too many clients")
-    # Who is known is served, and others are not kept from publishing.
+    # Known clients are served, and other clients can publish.
     assert (await server.post("/chat/a/post", b"text=a")).status == 200
     for client in waiting:
         assert (await read_reply(client)).status == 200
@@ -230,7 +232,7 @@ async def test_too_many_clients(limits, server, clock):
 
 @pytest.mark.gen_test
 async def test_ids_that_are_used_once(limits, server, queue, clock):
-    """Each request another id: too many are refused, until some are forgotten."""
+    """Requests that each have a new id are refused beyond the limit, until some ids are dropped."""
     queue.publish({"n": 1})
     statuses = [
         (await server.get(f"/chat/room/poll?client_id={number}")).status for number in range(12)

@@ -1,4 +1,4 @@
-"""Clients that take their time: they hold nothing up, and they have a limit."""
+"""Slow clients do not delay other clients, and have a time limit."""
 
 import asyncio
 
@@ -8,7 +8,7 @@ from support.wire import open_sockets, read_reply, soon
 
 @pytest.mark.gen_test
 async def test_bytes_one_by_one(server):
-    """A request may come byte by byte; others are served meanwhile."""
+    """A request may arrive byte by byte, and other clients are served in the meantime."""
     client = await server.connect()
     for byte in b"GET /echo?a=1 HTTP/1.1\r\nHost: x\r\n\r\n":
         await client.send(bytes([byte]))
@@ -19,7 +19,7 @@ async def test_bytes_one_by_one(server):
 
 @pytest.mark.gen_test
 async def test_heads_that_never_end(server):
-    """A hundred unfinished heads hold nobody up; one that grows without end is cut off."""
+    """A hundred unfinished heads delay no other client; an endless head is cut off."""
     for _ in range(100):
         await server.connect(b"GET /echo HTTP/1.1\r\nHost: x\r\nX: ")
     await server.is_well()
@@ -46,7 +46,7 @@ async def test_heads_that_never_end(server):
 )
 @pytest.mark.gen_test
 async def test_vanished_in_the_middle(server, data):
-    """Whatever was said so far, the socket is released."""
+    """If a client vanishes in the middle of a request, its socket is closed."""
     clients = [await server.connect(data) for _ in range(6)]
     await soon(lambda: open_sockets(server.port) == 6)
     for number, client in enumerate(clients):

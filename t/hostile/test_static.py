@@ -1,4 +1,4 @@
-"""Nothing outside of the static directory is served, however it is spelled."""
+"""No file outside of the static directory is served, however its path is spelled."""
 
 import itertools
 
@@ -23,7 +23,7 @@ SLASHES = ["/", "%2f", "//", "/./"]
 @pytest.mark.parametrize("up", UP)
 @pytest.mark.gen_test
 async def test_no_way_up(server, up):
-    """A 4xx, once and many times over."""
+    """A path that leads upwards gets a 4xx, with one step or many."""
     for slash, tail in itertools.product(SLASHES, TAILS):
         for prefix in (up, slash.join([up] * 9), f"x{slash}{up}{slash}{up}"):
             path = f"/static/{prefix}{slash}{tail}"
@@ -53,7 +53,7 @@ async def test_no_way_up(server, up):
 )
 @pytest.mark.gen_test
 async def test_what_is_no_file(server, path):
-    """Absolute paths, directories, NUL, names without end: 403 or 404."""
+    """Absolute paths, directories, NUL and endless names get a 403 or 404."""
     reply = await server.get(f"/static/{path}")
     assert reply.status in (403, 404)
     await server.is_well()
@@ -76,7 +76,7 @@ async def test_what_is_no_file(server, path):
 )
 @pytest.mark.gen_test
 async def test_conditions(server, header):
-    """Conditions that are none are ignored, ranges that are none refused."""
+    """Invalid conditions are ignored, and invalid ranges are refused."""
     reply = await server.get("/static/chat.js", header.encode())
     assert reply.status in (200, 206, 304, 400, 416)
     await server.is_well()
@@ -84,7 +84,7 @@ async def test_conditions(server, header):
 
 @pytest.mark.gen_test
 async def test_other_methods(server):
-    """Files are read, not written."""
+    """Other methods than GET and HEAD are refused."""
     for method in ("POST", "PUT", "DELETE", "PATCH", "FOO"):
         reply = await server(
             f"{method} /static/chat.js HTTP/1.1\r\nHost: x\r\nContent-Length: 0\r\n\r\n".encode()

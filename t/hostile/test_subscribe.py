@@ -1,4 +1,4 @@
-"""What a SubscribeHandler may be asked: refused with one line, or answered; never a trace."""
+"""A request to a SubscribeHandler is answered, or refused with one line, without a traceback."""
 
 import asyncio
 import json
@@ -25,7 +25,7 @@ EVIL = [
 @pytest.mark.parametrize("name", ["last_event_id", "client_id", "transport", "timeout", "channel"])
 @pytest.mark.gen_test
 async def test_parameters(server, name, text):
-    """What comes from a parameter is a line of text at most; no header, no event."""
+    """The text of a parameter appears in one line of an error at most, in no header or event."""
     route = "/events" if name == "channel" else "/events/room"
     MessageQueue.instance("room").publish({"n": 1})
     reply = await server.get(f"{route}?timeout=0&{name}={text}")
@@ -40,7 +40,7 @@ async def test_parameters(server, name, text):
 @pytest.mark.parametrize("text", EVIL)
 @pytest.mark.gen_test
 async def test_parameters_of_streams(server, transport, text):
-    """Neither do they get into what is streamed."""
+    """The text of a parameter never gets into a stream."""
     query = f"transport={transport}&client_id={text}&event_type={text}"
     client = await server.connect(f"GET /events/room?{query} HTTP/1.1\r\nHost: x\r\n\r\n".encode())
     head = await read_head(client)
@@ -67,7 +67,7 @@ async def test_parameters_of_streams(server, transport, text):
 @pytest.mark.parametrize("transport", CLIENTS)
 @pytest.mark.gen_test
 async def test_cursors_that_are_none(server, transport, cursor):
-    """A gap if the head may hold it at all, and nothing of it in the answer."""
+    """An invalid cursor leads to a gap, unless the head is too large. No answer repeats it."""
     upgrade = "transport" if transport != "websocket" else "Upgrade: websocket\r\nX"
     lines = [
         f"GET /events/room?timeout=0&transport={transport} HTTP/1.1",
@@ -89,7 +89,7 @@ async def test_cursors_that_are_none(server, transport, cursor):
 
 @pytest.mark.gen_test
 async def test_many_channels(server):
-    """One too many, or far too many, is refused before any of them exists."""
+    """Too many channels are refused before any of them is made."""
     names = "&".join(f"channel=c{number}" for number in range(900))
     reply = await server.get(f"/events?timeout=0&{names}")
     assert reply.status == 400
@@ -119,7 +119,7 @@ async def test_many_channels(server):
 )
 @pytest.mark.gen_test
 async def test_accept(server, accept):
-    """Any Accept is understood or 406, at once."""
+    """Any Accept header is understood or gets a 406, immediately."""
     client = await server.connect(
         f"GET /events/room HTTP/1.1\r\nHost: x\r\nAccept: {accept}\r\n\r\n".encode()
     )
@@ -150,7 +150,7 @@ async def test_accept(server, accept):
 )
 @pytest.mark.gen_test
 async def test_odd_upgrades(server, headers):
-    """What is no handshake is refused with 4xx, or is a request like any other."""
+    """An invalid handshake gets a 4xx, or is treated like any other request."""
     target = "/events/room?timeout=0"
     reply = await server(f"GET {target} HTTP/1.1\r\nHost: x\r\n{headers}\r\n\r\n".encode())
     if headers.startswith("Upgrade: websocket") and headers.count("Upgrade: ") == 1:
@@ -165,7 +165,7 @@ async def test_odd_upgrades(server, headers):
 @pytest.mark.parametrize("transport", CLIENTS)
 @pytest.mark.gen_test
 async def test_head(server, transport, version):
-    """The head of the answer, and nobody is a subscriber."""
+    """HEAD gets the head of the answer, and makes no subscriber."""
     data = f"HEAD /events/room?transport={transport} {version}\r\nHost: x\r\n\r\n".encode()
     reply = await server(data, "HEAD")
     assert reply.status == (426 if transport == "websocket" else 200)
@@ -177,7 +177,7 @@ async def test_head(server, transport, version):
 @pytest.mark.parametrize("method", ["POST", "PUT", "DELETE", "PATCH", "TRACE", "CONNECT", "FOO"])
 @pytest.mark.gen_test
 async def test_other_methods(server, method):
-    """405."""
+    """Other methods get a 405."""
     reply = await server(f"{method} /events/room HTTP/1.1\r\nHost: x\r\n\r\n".encode())
     assert reply.status == 405
     await server.is_well()
@@ -186,7 +186,7 @@ async def test_other_methods(server, method):
 @pytest.mark.parametrize("transport", ["sse", "ndjson", "multipart", "websocket"])
 @pytest.mark.gen_test
 async def test_half_closed(server, transport):
-    """Who says that it sends nothing more has left, for all that can be known."""
+    """A client that closes its sending side counts as having left."""
     subscriber = CLIENTS[transport](server.port, connect=server.raw)
     await subscriber.open()
     subscriber.connection.half_close()
@@ -196,7 +196,7 @@ async def test_half_closed(server, transport):
 
 @pytest.mark.gen_test
 async def test_pipelined_before_a_stream(server):
-    """Requests before a stream are answered in order; what follows it begins nothing."""
+    """Requests before a stream are answered in order, and requests behind it are not executed."""
     client = await server.connect(
         b"GET /echo?n=1 HTTP/1.1\r\nHost: x\r\n\r\n" * 3 + SSE + b"\r\n"
         b"GET /echo?n=smuggled HTTP/1.1\r\nHost: x\r\n\r\n"
@@ -217,7 +217,7 @@ async def test_pipelined_before_a_stream(server):
 )
 @pytest.mark.gen_test
 async def test_a_body(server, body):
-    """A GET may have one: it is read past, and the connection ends with the stream."""
+    """The body of a GET is skipped, and the connection ends with the stream."""
     client = await server.connect(SSE + body.encode())
     assert (await read_head(client)).status == 200
     MessageQueue.instance("room").publish({"n": 1})
@@ -229,7 +229,7 @@ async def test_a_body(server, body):
 @pytest.mark.parametrize("transport", ["sse", "ndjson", "multipart", "long-poll"])
 @pytest.mark.gen_test
 async def test_http_1_0(server, transport):
-    """No chunks; the end of the connection is the end."""
+    """With HTTP/1.0, a stream has no chunks and ends with the connection."""
     client = await server.connect(
         f"GET /events/room?transport={transport} HTTP/1.0\r\n\r\n".encode()
     )
@@ -245,7 +245,7 @@ async def test_http_1_0(server, transport):
 
 @pytest.mark.gen_test
 async def test_a_storm(server):
-    """Hundreds who come and go at once, in every way, leave nothing behind."""
+    """Hundreds of clients that come and go at the same time, in every way, leave nothing behind."""
     for number in range(300):
         kind = list(CLIENTS.values())[number % len(CLIENTS)]
         subscriber = kind(server.port, connect=server.raw, client_id=f"c{number % 7}")

@@ -1,4 +1,4 @@
-"""Frames that no client sends: the connection is closed, nobody else notices."""
+"""Invalid frames close their connection, and no other client is affected."""
 
 import asyncio
 import contextlib
@@ -17,7 +17,7 @@ BIG = 2**63 - 1
 
 
 def frame(first, data=b"", mask=MASK, size=None):
-    """A frame with the given first byte; `size` is what it says its length is."""
+    """Returns a frame with this first byte. `size` replaces the length that the frame states."""
     size = len(data) if size is None else size
     bit = 0x80 if mask else 0
     if size < 126:
@@ -65,7 +65,7 @@ BORNE = {
 
 @pytest.fixture
 def connect(server):
-    """`client = await connect()`: a WebSocket that is open."""
+    """`client = await connect()` opens a WebSocket."""
 
     async def connect(**headers):
         client = CLIENTS["websocket"](server.port, connect=server.raw, headers=headers)
@@ -78,7 +78,7 @@ def connect(server):
 @pytest.mark.parametrize("data", FATAL.values(), ids=FATAL)
 @pytest.mark.gen_test
 async def test_what_is_no_frame(server, connect, data):
-    """The connection is closed; another subscriber has its events."""
+    """An invalid frame closes the connection, and another subscriber gets its events."""
     client, other = await connect(), await connect()
     with contextlib.suppress(ConnectionError):
         await client.connection.send(data)
@@ -93,7 +93,7 @@ async def test_what_is_no_frame(server, connect, data):
 @pytest.mark.parametrize("data", BORNE.values(), ids=BORNE)
 @pytest.mark.gen_test
 async def test_what_means_nothing(server, connect, data):
-    """It is ignored, or the connection is closed: events come whole or not at all."""
+    """A meaningless frame is ignored, or the connection is closed: no event arrives in part."""
     client, other = await connect(), await connect()
     await client.connection.send(data)
     await asyncio.sleep(0.02)
@@ -119,7 +119,7 @@ async def test_what_means_nothing(server, connect, data):
 @pytest.mark.parametrize("way", ["wait", "reset", "close"])
 @pytest.mark.gen_test
 async def test_closing(server, connect, data, way):
-    """Any close frame is the end, and nobody is a subscriber any more."""
+    """Any close frame ends the connection and the subscription."""
     clients = [await connect() for _ in range(5)]
     queue = MessageQueue.instance("room")
     assert queue.subscribers == 5
@@ -142,7 +142,7 @@ TOO_BIG = {
 @pytest.mark.parametrize("data", TOO_BIG.values(), ids=TOO_BIG)
 @pytest.mark.gen_test
 async def test_messages_that_nobody_reads(server, connect, data):
-    """Up to 4 KB they are taken; a larger one ends the connection before it has come."""
+    """Messages of up to 4 KB are ignored; a larger one closes the connection before its end."""
     client = await connect()
     await client.connection.send(frame(0x81, b"x" * 4096) + frame(0x89, b"here"))
     await client.connection.read_until(b"\x8a\x04here")
@@ -153,7 +153,7 @@ async def test_messages_that_nobody_reads(server, connect, data):
 
 @pytest.mark.gen_test
 async def test_a_bomb(server, connect):
-    """A small message that would be a large one is not unpacked: compression is not agreed on."""
+    """A compressed message is not decompressed, because the server does not accept compression."""
     extension = {"Sec-WebSocket-Extensions": "permessage-deflate; client_max_window_bits"}
     client = await connect(**extension)
     assert "sec-websocket-extensions" not in client.head.headers
@@ -166,7 +166,7 @@ async def test_a_bomb(server, connect):
 
 @pytest.mark.gen_test
 async def test_noise(server, connect):
-    """Random bytes, forty times."""
+    """Forty WebSockets that send random bytes do no harm."""
     for _ in range(40):
         client = await connect()
         with contextlib.suppress(ConnectionError):
@@ -178,7 +178,7 @@ async def test_noise(server, connect):
 
 @pytest.mark.gen_test
 async def test_frames_with_the_handshake(server):
-    """What comes together with the handshake is read after it."""
+    """Frames that arrive together with the handshake are read after it."""
     client = CLIENTS["websocket"](server.port, connect=server.raw)
     await client.request()
     await client.connection.send(frame(0x89, b"hello"))

@@ -1,4 +1,4 @@
-"""All of this runs on `FastServer`."""
+"""All tests of this folder run on `FastServer`."""
 
 import ssl
 
@@ -15,7 +15,7 @@ def http_server_class():
 
 @pytest.fixture
 def connect(http_server, http_port, raw):
-    """`client = await connect(b"...")` sends that."""
+    """`client = await connect(b"...")` connects and sends these bytes."""
 
     async def connect(*parts):
         client = await raw(http_port)
@@ -28,13 +28,13 @@ def connect(http_server, http_port, raw):
 
 @pytest.fixture
 def certificate():
-    """The paths of a certificate and its key, as `ssl_options`."""
+    """The paths of a certificate and its key, in the form of `ssl_options`."""
     return AsyncHTTPSTestCase.default_ssl_options()
 
 
 @pytest.fixture
 def trusting():
-    """The context of a client that takes any certificate."""
+    """The TLS context of a client that accepts any certificate."""
     context = ssl.create_default_context()
     context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
     return context

@@ -1,4 +1,4 @@
-"""Targets that are a whole URL, as clients send them to a proxy (RFC 9112 section 3.2.2)."""
+"""Targets that are absolute URLs, as clients send them to a proxy (RFC 9112 section 3.2.2)."""
 
 import pytest
 from support.wire import read_reply
@@ -41,7 +41,7 @@ def app():
 )
 @pytest.mark.gen_test
 async def test_routed(connect, target, where):
-    """By its path. Its host counts, and the header Host does not."""
+    """The path of the URL selects the handler. Its host replaces the header Host."""
     client = await connect(f"GET {target} HTTP/1.1\r\nHost: x\r\n\r\n".encode())
     reply = await read_reply(client)
     assert (reply.status, json_decode(reply.body)["where"]) == (200, where)
@@ -60,7 +60,7 @@ async def test_routed(connect, target, where):
 )
 @pytest.mark.gen_test
 async def test_no_host(connect, target):
-    """No handler sees a host that is none, or one that two readers could understand in two ways."""
+    """A URL with an invalid or ambiguous host is refused."""
     client = await connect(f"GET {target} HTTP/1.1\r\nHost: x\r\n\r\n".encode())
     assert (await read_reply(client)).status in (400, 404)
 
@@ -76,6 +76,6 @@ async def test_other_forms(connect, line, status):
 
 @pytest.mark.gen_test
 async def test_no_header_host(connect):
-    """HTTP/1.1 requires it with any target."""
+    """HTTP/1.1 requires the header Host, whatever the target is."""
     client = await connect(b"GET http://b.example/a/ HTTP/1.1\r\n\r\n")
     assert (await client.read_all()).startswith(b"HTTP/1.1 400 ")

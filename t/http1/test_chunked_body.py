@@ -31,8 +31,9 @@ def app():
 @pytest.mark.parametrize("by_byte", [False, True])
 @pytest.mark.gen_test
 async def test_accepted(connect, body, expected, by_byte):
-    """In whatever pieces they arrive. The connection can be used again, and no trailer is taken for
-    a header."""
+    """A chunked body is accepted, in whatever pieces it arrives. The connection can be used again,
+    and no trailer becomes a header.
+    """
     client = await connect()
     for _ in range(2):
         for part in map(bytes, zip(HEAD + b"\r\n" + body)) if by_byte else [HEAD + b"\r\n" + body]:
@@ -44,7 +45,7 @@ async def test_accepted(connect, body, expected, by_byte):
 
 @pytest.mark.gen_test
 async def test_pipelined(connect):
-    """The byte after the last trailer is the next request's."""
+    """The next request begins right after the last trailer."""
     body = b"1;x\r\na\r\n0\r\nT: 1\r\n\r\n"
     client = await connect((HEAD + b"\r\n" + body) * 3)
     assert [(await read_reply(client)).body for _ in range(3)] == [b"a", b"a", b"a"]
@@ -73,7 +74,9 @@ async def test_pipelined(connect):
 )
 @pytest.mark.gen_test
 async def test_refused(connect, body):
-    """400, and the connection is closed: what follows is taken for no request."""
+    """A malformed chunked body gets a 400, and the connection is closed, so the bytes behind it are
+    not taken for a request.
+    """
     client = await connect(HEAD + b"\r\n")
     await client.send(body + b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
     answer = await client.read_all()
@@ -84,7 +87,7 @@ async def test_refused(connect, body):
 @pytest.mark.parametrize("server_options", [{"max_body_size": 10}])
 @pytest.mark.gen_test
 async def test_too_large(connect, server_options):
-    """The limit is one of the body; extensions have their own."""
+    """The limit of a body does not count extensions, which have a separate limit."""
     extended = b"5;a=bcdefghijklmno\r\n01234\r\n" * 2
     client = await connect(HEAD + b"\r\n" + extended + b"0\r\n\r\n")
     assert (await read_reply(client)).body == b"0123401234"

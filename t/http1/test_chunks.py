@@ -10,7 +10,7 @@ from tatsumaki_py.http1.chunks import MAX_EXTRA, MAX_LINE, MAX_LINES, Chunks
 
 
 def read(data, step=10**6, limit=10**6, max_size=10**6):
-    """The body, and what is left of `data`, which arrives in pieces of `step` bytes."""
+    """Reads `data` in pieces of `step` bytes, and returns the body and the unused rest."""
     chunks, waiting, body = Chunks(max_size), b"", []
     while data and not chunks.done:
         waiting, data = waiting + data[:step], data[step:]
@@ -86,7 +86,7 @@ def test_one_call_is_short():
 
 
 def test_no_cycle():
-    """A body frees itself."""
+    """A body that was read is in no reference cycle."""
 
     class Probe(Chunks):
         __slots__ = ("__weakref__",)

@@ -1,4 +1,4 @@
-"""The address of a client, behind proxies that are trusted."""
+"""The address of a client behind trusted proxies."""
 
 import socket
 
@@ -55,6 +55,6 @@ def test_protocol():
 
 
 def test_no_address():
-    """Of a Unix socket; Tornado's value."""
+    """A client of a Unix socket has Tornado's address, 0.0.0.0."""
     client = ClientAddress(socket.AF_UNIX, "", "http", ())
     assert (client.remote_ip, client.protocol) == ("0.0.0.0", "http")

@@ -1,4 +1,4 @@
-"""A client that leaves: which of a delegate and a close callback is told, and when."""
+"""When a client leaves, either the delegate or the close callback is called."""
 
 import asyncio
 
@@ -15,7 +15,7 @@ ASK = b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 2\r\n\r\nab"
 
 
 class Recording(HTTPMessageDelegate):
-    """Writes down what it is told. The test answers."""
+    """Records its calls. The test answers the request."""
 
     def __init__(self, connection, log):
         self.connection = connection
@@ -84,7 +84,7 @@ async def test_while_the_body_is_read(connect, app, way):
 @pytest.mark.parametrize("part", [b"", ASK[:10]])
 @pytest.mark.gen_test
 async def test_before_a_request(connect, app, part):
-    """There is nobody to tell."""
+    """If a client leaves before a request, nothing is called."""
     client = await connect(part)
     await asyncio.sleep(0.01)
     client.close()
@@ -94,7 +94,7 @@ async def test_before_a_request(connect, app, part):
 
 @pytest.mark.gen_test
 async def test_with_another_request_behind(connect, app):
-    """A client that leaves is noticed even if it has sent more. That request is not executed."""
+    """A client that leaves is noticed even behind another request, which is not executed."""
     client = await connect(ASK + ASK)
     await finished(app)
     client.close()
@@ -105,7 +105,7 @@ async def test_with_another_request_behind(connect, app):
 
 @pytest.mark.gen_test
 async def test_after_the_answer(connect, app):
-    """The callback was that request's."""
+    """The close callback of an answered request is not called."""
     client = await connect(ASK)
     await finished(app)
     app.made[0].answer()
@@ -117,7 +117,7 @@ async def test_after_the_answer(connect, app):
 
 @pytest.mark.gen_test
 async def test_an_answer_within_finish(app, connect, monkeypatch):
-    """The last one of a connection: nobody is told that it is closed."""
+    """If `finish` sends the last answer of a connection, nothing is called when it is closed."""
     monkeypatch.setattr(Recording, "finish", Recording.answer)
     client = await connect(ASK.replace(b"Host", b"Connection: close\r\nHost"))
     assert (await client.read_all()).endswith(b"ok")
@@ -137,7 +137,7 @@ async def test_taken_back(connect, app):
 
 @pytest.mark.gen_test
 async def test_an_answer_too_late(connect, app):
-    """Is dropped without a line in the log."""
+    """An answer after the client has left is dropped, and nothing is logged."""
     client = await connect(ASK)
     await finished(app)
     client.close()
@@ -147,7 +147,7 @@ async def test_an_answer_too_late(connect, app):
 
 @pytest.mark.gen_test
 async def test_the_server_closes(connect, app, http_server):
-    """`close_all_connections` tells the handler as a client that leaves does."""
+    """`close_all_connections` calls the same methods as a client that leaves."""
     await connect(ASK)
     await finished(app)
     await http_server.close_all_connections()

@@ -58,14 +58,14 @@ async def test_inflated(post, coding, chunked):
 
 @pytest.mark.gen_test
 async def test_streamed(post):
-    """A handler gets it in pieces of `chunk_size` at most."""
+    """A handler gets the body in pieces of at most `chunk_size` bytes."""
     reply = await read_reply(await post(gzip.compress(b"a" * 50_000), "/streamed"))
     assert reply.body == b'{"most": 4096, "sum": 50000}'
 
 
 @pytest.mark.gen_test
 async def test_another_coding(post):
-    """Is left to the handler."""
+    """A body with another coding is passed on as it is."""
     reply = await read_reply(await post(b"abc", coding="br"))
     assert (reply.body, reply.headers["was"]) == (b"abc", "plain")
 
@@ -82,6 +82,6 @@ async def test_another_coding(post):
 @pytest.mark.parametrize("path", ["/", "/streamed"])
 @pytest.mark.gen_test
 async def test_refused(post, path, body):
-    """Not gzip, or larger than the limit when it is inflated."""
+    """A body that is not gzip, or inflates beyond the limit, is refused."""
     client = await post(body, path)
     assert await client.read_all() == b"HTTP/1.1 400 Bad Request\r\n\r\n"

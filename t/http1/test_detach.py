@@ -1,4 +1,4 @@
-"""A handler that takes the connection for a protocol of its own."""
+"""A handler that detaches its connection for another protocol."""
 
 import asyncio
 import ssl
@@ -15,7 +15,7 @@ ASK = b"GET / HTTP/1.1\r\nHost: x\r\nUpgrade: echo\r\nConnection: Upgrade\r\n\r\
 
 
 class Echo(RequestHandler):
-    """Answers each line by the same line."""
+    """Echoes each line."""
 
     def initialize(self, streams):
         self.streams = streams
@@ -46,7 +46,7 @@ def app(streams):
 @pytest.mark.parametrize("ahead", [b"", b"one\n", b"one\nt"])
 @pytest.mark.gen_test
 async def test_a_real_stream(connect, streams, http_server, ahead):
-    """It begins at the byte after the head. The server does not have the connection any more."""
+    """The stream begins at the byte after the head, and the server gives up the connection."""
     client = await connect(ASK + ahead)
     assert (await client.read_until(b"\r\n\r\n")).startswith(b"HTTP/1.1 101 ")
     await client.send(b"one\ntwo\n"[len(ahead) :])
@@ -62,7 +62,7 @@ async def test_a_real_stream(connect, streams, http_server, ahead):
 
 @pytest.mark.gen_test
 async def test_much_read_ahead(connect, streams):
-    """More than the server reads at a time."""
+    """The stream contains all bytes that arrived with the head, even more than one read."""
     data = b"".join(b"%7d\n" % number for number in range(40_000))
     client = await connect(ASK)
     sending = asyncio.ensure_future(client.send(data))
@@ -73,7 +73,7 @@ async def test_much_read_ahead(connect, streams):
 
 @pytest.mark.gen_test
 async def test_much_unsent(connect, app):
-    """What the kernel has not taken of the answer goes out before what the stream writes."""
+    """The unsent rest of the answer is sent before the stream's own bytes."""
     size = 8 * 1024 * 1024
 
     class Large(RequestHandler):
@@ -94,7 +94,7 @@ async def test_much_unsent(connect, app):
 
 @pytest.mark.gen_test
 async def test_over_tls(app, streams, certificate, trusting, http_server_class):
-    """Also with lines that TLS has taken from the socket already."""
+    """Over TLS, the stream also gets the bytes that TLS has already read from the socket."""
     server = http_server_class(app, ssl_options=certificate)
     listening, port = bind_unused_port()
     server.add_socket(listening)
@@ -114,7 +114,7 @@ async def test_over_tls(app, streams, certificate, trusting, http_server_class):
 
 @pytest.mark.gen_test
 async def test_from_a_callback(http_server_class, raw):
-    """A plain function as application may do it, too; and what it writes before it closes comes."""
+    """An application that is a plain function may detach. Its last data arrives."""
 
     def answer(request):
         stream = request.connection.detach()
@@ -132,7 +132,7 @@ async def test_from_a_callback(http_server_class, raw):
 
 @pytest.mark.gen_test
 async def test_never(connect, app, monkeypatch):
-    """After a finished 101 the connection is closed: the client speaks another protocol."""
+    """If a handler finishes a 101 without `detach`, the connection is closed."""
 
     class Forgetting(RequestHandler):
         def get(self):
@@ -148,7 +148,7 @@ async def test_never(connect, app, monkeypatch):
 
 @pytest.mark.gen_test
 async def test_too_late(connect, app):
-    """A handler that is kept after its answer cannot take the connection of another request."""
+    """After its answer, a handler cannot detach the connection from a later request."""
     kept = []
 
     class Keeping(RequestHandler):

@@ -1,4 +1,4 @@
-"""`Expect: 100-continue`: the client waits for a word before it sends the body."""
+"""`Expect: 100-continue`: the client waits for a 100 before it sends the body."""
 
 import asyncio
 
@@ -31,7 +31,7 @@ def app():
 @pytest.mark.parametrize("expect", [b"100-continue", b"100-Continue", b"100-CONTINUE"])
 @pytest.mark.gen_test
 async def test_said(connect, expect):
-    """Once, before the answer; in any case."""
+    """The server sends one 100 before the answer, whatever the letter case."""
     client = await connect()
     for _ in range(2):
         await client.send(HEAD % (b"/", expect))
@@ -43,7 +43,7 @@ async def test_said(connect, expect):
 
 @pytest.mark.gen_test
 async def test_refused(connect):
-    """A client whose body nobody wants is not asked for it, and the connection is closed."""
+    """If the handler refuses the request, no 100 is sent and the connection is closed."""
     client = await connect(HEAD % (b"/refusing", b"100-continue"))
     assert (await client.read_all()).startswith(b"HTTP/1.1 401 ")
 
@@ -58,7 +58,7 @@ async def test_too_large(connect, server_options):
 @pytest.mark.parametrize("expect", [b"something", b"100"])
 @pytest.mark.gen_test
 async def test_another(connect, expect):
-    """Is not known, and does not hold the request up."""
+    """An unknown expectation is ignored."""
     client = await connect(HEAD % (b"/", expect) + b"abc")
     assert (await read_reply(client)).body == b"abc"
 
@@ -66,7 +66,7 @@ async def test_another(connect, expect):
 @pytest.mark.parametrize("server_options", [{"body_timeout": 0.02}])
 @pytest.mark.gen_test
 async def test_a_client_that_has_left(connect, server_options, caplog):
-    """Nothing is logged, and nothing is left of it."""
+    """If the client has left, nothing is logged and the connection is closed."""
     caplog.set_level("INFO")
     client = await connect(HEAD % (b"/", b"100-continue"))
     client.reset()
@@ -76,7 +76,7 @@ async def test_a_client_that_has_left(connect, server_options, caplog):
 
 @pytest.mark.gen_test
 async def test_old_clients(connect):
-    """HTTP/1.0 knows no 100 (RFC 9110 section 10.1.1)."""
+    """An HTTP/1.0 client gets no 100 (RFC 9110 section 10.1.1)."""
     head = HEAD.replace(b"HTTP/1.1", b"HTTP/1.0") % (b"/", b"100-continue")
     client = await connect(head + b"abc")
     assert (await client.read_all()).startswith(b"HTTP/1.1 200 ")

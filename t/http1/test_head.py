@@ -1,4 +1,4 @@
-"""The head of a request: which are taken, and as what."""
+"""The heads of requests: which ones are accepted, and what they mean."""
 
 import pytest
 from tornado.httputil import HTTPHeaders, HTTPInputError
@@ -39,7 +39,7 @@ def test_refused_first_lines(line):
 
 
 def test_headers():
-    """They are what `HTTPHeaders` makes of the same lines."""
+    """The headers equal those that `HTTPHeaders` parses from the same lines."""
     lines = [b"x-LONG-name: a", b"Accept:b \t", b"accept: c, d", b"Empty:", b"Caf: caf\xe9"]
     headers = parse(head(b"GET / HTTP/1.1", *lines)).headers
     expected = HTTPHeaders.parse("Host: x\r\n" + b"\r\n".join(lines).decode("latin-1") + "\r\n")
@@ -96,7 +96,7 @@ def test_bodies():
 
 
 def test_upgrade():
-    """llhttp stops where another protocol could begin; the body is still counted."""
+    """llhttp stops at an upgrade, but the body is still read."""
     lines = [b"Connection: Upgrade, HTTP2-Settings", b"Upgrade: h2c", b"Content-Length: 3"]
     parsed = parse(head(b"POST / HTTP/1.1", *lines))
     assert (parsed.length, parsed.keep_alive) == (3, True)

@@ -1,4 +1,4 @@
-"""When a connection stays open after an answer, and what the answer says of it."""
+"""When a connection stays open after an answer, and the header that says so."""
 
 import asyncio
 
@@ -17,7 +17,7 @@ class Hello(RequestHandler):
 
 
 class Flushed(RequestHandler):
-    """Its length is not known when it begins."""
+    """Sends its head before the length is known."""
 
     async def get(self):
         self.write("hel")
@@ -43,7 +43,7 @@ def app():
 
 
 async def stays_open(client, ask):
-    """Whether a second request gets an answer."""
+    """Whether a second request is answered."""
     await client.send(ask)
     try:
         return (await read_reply(client)).status == 200
@@ -81,7 +81,7 @@ async def test_connection(connect, path, version, fields, said, stays):
 
 @pytest.mark.gen_test
 async def test_a_body_that_ends_with_the_connection(connect):
-    """A client of HTTP/1.0 may send one. Its length is not known: the connection is closed."""
+    """A body of unknown length from an HTTP/1.0 client closes the connection."""
     client = await connect(b"POST / HTTP/1.0\r\nConnection: keep-alive\r\n\r\nbody")
     assert (await client.read_all()).endswith(b"\r\n\r\nhello")
     client = await connect()
@@ -103,8 +103,8 @@ async def test_a_body_that_ends_with_the_connection(connect):
 )
 @pytest.mark.gen_test
 async def test_of_the_answer(connect, path, version, stays):
-    """Also if the client wants to keep it: an old one sees no end of an answer without a length,
-    and a handler may close it.
+    """The server closes the connection, even if the client asks to keep it, if the handler asks for
+    that or if an HTTP/1.0 client could not see the end of the answer.
     """
     ask = f"GET {path} HTTP/{version}\r\nHost: x\r\nConnection: keep-alive\r\n\r\n".encode()
     client = await connect(ask)
@@ -118,7 +118,7 @@ async def test_of_the_answer(connect, path, version, stays):
 @pytest.mark.parametrize("version", ["1.0", "1.1"])
 @pytest.mark.gen_test
 async def test_no_keep_alive(connect, server_options, version):
-    """Every answer is the last one of its connection."""
+    """With `no_keep_alive`, each answer is the last one of its connection."""
     ask = f"GET / HTTP/{version}\r\nHost: x\r\nConnection: keep-alive\r\n\r\n".encode()
     client = await connect(ask * 2)
     reply = await read_reply(client)
@@ -130,7 +130,7 @@ async def test_no_keep_alive(connect, server_options, version):
 @pytest.mark.parametrize("before", [b"", b"GET / HTTP/1.1\r\nHost: x\r\n\r\n"])
 @pytest.mark.gen_test
 async def test_idle(connect, server_options, before):
-    """A connection that waits for a request too long is closed, the first one and a later one."""
+    """A connection that waits too long for its first request, or for a later one, is closed."""
     client = await connect(before)
     if before:
         await read_reply(client)
@@ -144,7 +144,7 @@ async def test_idle(connect, server_options, before):
 @pytest.mark.parametrize("server_options", [{"idle_connection_timeout": 0.05}])
 @pytest.mark.gen_test
 async def test_an_empty_line_behind(connect, http_server, server_options):
-    """As old browsers send it: it begins no request."""
+    """An empty line after a request, as old browsers send it, does not begin another request."""
     client = await connect(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n\r\n")
     await read_reply(client)
     (connection,) = http_server.connections()
@@ -155,7 +155,9 @@ async def test_an_empty_line_behind(connect, http_server, server_options):
 @pytest.mark.parametrize("status", [204, 304])
 @pytest.mark.gen_test
 async def test_a_body_where_none_may_be(connect, app, status, expect_log):
-    """It would be taken for the answer to the next request: the connection is closed before it."""
+    """If a handler writes a body where none is allowed, the connection is closed, so that the
+    client does not take that body for the next answer.
+    """
 
     class Writing(RequestHandler):
         async def get(self):

@@ -1,4 +1,4 @@
-"""A connection that is closed is freed at once, not by the garbage collector."""
+"""A closed connection is freed immediately, without the garbage collector."""
 
 import asyncio
 import gc
@@ -18,7 +18,7 @@ class Hello(RequestHandler):
 
 
 class Reading(HTTPMessageDelegate):
-    """Refers to its connection, which refers to it."""
+    """A delegate that is in a cycle with its connection."""
 
     def __init__(self, connection):
         self.connection = connection
@@ -80,7 +80,7 @@ async def test_tls(app, certificate, trusting, http_server_class, no_collector):
 @pytest.mark.parametrize("rest", [None, b"x\r\n"])
 @pytest.mark.gen_test
 async def test_half_a_body(http_server_class, raw, no_collector, rest):
-    """The client leaves, or the rest of the body is malformed."""
+    """The connection is freed if the client leaves, or if the rest of the body is malformed."""
     app = Delegates()
     server = http_server_class(app)
     listening, port = bind_unused_port()

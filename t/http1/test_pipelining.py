@@ -1,4 +1,4 @@
-"""Requests that a client sends before it has the answer to the one before."""
+"""Requests that a client sends before it has the answer to the previous one."""
 
 import asyncio
 
@@ -12,7 +12,7 @@ ASK = b"GET /%d HTTP/1.1\r\nHost: x\r\n\r\n"
 
 
 class Number(RequestHandler):
-    """Answers when the gate is open."""
+    """Waits for the gate, and answers."""
 
     asked = 0
 
@@ -35,7 +35,7 @@ def app(gate):
 
 @pytest.mark.gen_test
 async def test_in_order(connect, gate):
-    """One at a time, however many there are."""
+    """Requests are answered one at a time, in order."""
     client = await connect(b"".join(ASK % number for number in range(200)))
     await soon(lambda: Number.asked)
     await asyncio.sleep(0.01)
@@ -46,7 +46,7 @@ async def test_in_order(connect, gate):
 
 @pytest.mark.gen_test
 async def test_too_many(connect, gate, http_server):
-    """The rest stays with the client, who is held up, before the first answer and after it."""
+    """The server stops reading when too many requests wait, before and after the first answer."""
     count = 200_000
     client = await connect()
     sending = asyncio.ensure_future(client.send(b"".join(ASK % n for n in range(count))))
@@ -65,7 +65,7 @@ async def test_too_many(connect, gate, http_server):
 
 @pytest.mark.gen_test
 async def test_the_client_leaves(connect, gate, http_server):
-    """It is noticed behind any number of requests."""
+    """The server notices that a client leaves, however many requests wait."""
     client = await connect(b"".join(ASK % number for number in range(5000)))
     await soon(lambda: Number.asked)
     client.close()
@@ -77,7 +77,7 @@ async def test_the_client_leaves(connect, gate, http_server):
 @pytest.mark.parametrize("server_options", [{"max_header_size": AHEAD * 4}])
 @pytest.mark.gen_test
 async def test_a_long_head(connect, gate):
-    """Is no request that waits."""
+    """A long head is not counted as waiting requests."""
     gate.set()
     field = b"X: " + b"a" * 1000 + b"\r\n"
     client = await connect(ASK[:-2] % 1 + field * 200 + b"\r\n" + ASK % 2)

@@ -1,4 +1,4 @@
-"""A client that reads slowly: what becomes of the writes, and of code that waits for them."""
+"""A slow client: when writes, and the code that awaits them, are done."""
 
 import asyncio
 
@@ -13,7 +13,7 @@ SIZE = 200_000
 
 
 class Parts(RequestHandler):
-    """Each part is flushed before the one before it is sent."""
+    """Flushes each part before the previous one has been sent."""
 
     async def get(self):
         writes = []
@@ -26,7 +26,7 @@ class Parts(RequestHandler):
 
 
 class Asking(RequestHandler):
-    """Asks for the end of a write whose future it has cancelled."""
+    """Waits for the end of a write after it has cancelled the future."""
 
     def get(self):
         self.set_header("Content-Length", SIZE)
@@ -38,7 +38,7 @@ class Asking(RequestHandler):
 
 
 class Streaming(Handler):
-    """Becomes a stream while bytes wait, and a task waits for them."""
+    """Becomes a stream while bytes wait and a task awaits them."""
 
     async def get(self):
         self.settings["write"] = asyncio.ensure_future(self.one())
@@ -58,7 +58,7 @@ def app():
 
 @pytest.fixture
 def ask(http_server, http_port, small_buffers, raw_small):  # noqa: F811
-    """`client = await ask(path)`"""
+    """`client = await ask(path)` sends a request from a client with small buffers."""
 
     async def ask(path):
         client = await raw_small(http_port)
@@ -70,7 +70,7 @@ def ask(http_server, http_port, small_buffers, raw_small):  # noqa: F811
 
 @pytest.mark.gen_test
 async def test_several_writes(ask, app):
-    """Each is done in its turn."""
+    """The futures of several writes complete in order."""
     client = await ask("/parts")
     await soon(lambda: "writes" in app.settings)
     await client.read_until(b"b")
@@ -96,7 +96,7 @@ async def test_that_leaves(ask, app, way):
 @pytest.mark.parametrize("leaves", [False, True])
 @pytest.mark.gen_test
 async def test_the_end_of_a_write(ask, app, leaves):
-    """`when_sent` does not depend on what the program does with the future of a write."""
+    """`when_sent` works even if the program has cancelled the future of the write."""
     client = await ask("/asking")
     await client.read_until(b"\r\n\r\n")
     assert app.settings["sent"] == []
@@ -110,7 +110,7 @@ async def test_the_end_of_a_write(ask, app, leaves):
 
 @pytest.mark.gen_test
 async def test_that_leaves_a_stream(ask, app):
-    """The task does not wait for ever."""
+    """The task that awaits a write ends when the client leaves."""
     client = await ask("/streaming")
     await soon(lambda: "write" in app.settings)
     client.close()

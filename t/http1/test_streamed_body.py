@@ -1,4 +1,4 @@
-"""`stream_request_body`: a handler that takes the body piece by piece, at its own pace."""
+"""`stream_request_body`: a handler takes the body in pieces, at its own speed."""
 
 import asyncio
 
@@ -39,7 +39,7 @@ def app(got, gate):
 
 @pytest.fixture
 def gate():
-    """Handlers take the next piece while it is open."""
+    """Handlers take the next piece while this gate is open."""
     gate = asyncio.Event()
     gate.set()
     return gate
@@ -52,7 +52,7 @@ def head(length, path="/"):
 @pytest.mark.parametrize("server_options", [{"chunk_size": 1000}])
 @pytest.mark.gen_test
 async def test_pieces(connect, got):
-    """Of `chunk_size` bytes at most."""
+    """A piece has at most `chunk_size` bytes."""
     client = await connect(head(2500) + b"a" * 2500)
     assert (await read_reply(client)).body == b"2500"
     assert max(map(len, got)) <= 1000
@@ -60,7 +60,7 @@ async def test_pieces(connect, got):
 
 @pytest.mark.gen_test
 async def test_as_they_come(connect, got):
-    """A piece is not kept until there is more."""
+    """A piece is passed on immediately, even if it is short."""
     client = await connect(head(6))
     for size, piece in enumerate([b"ab", b"cd", b"ef"], 1):
         await client.send(piece)
@@ -72,7 +72,7 @@ async def test_as_they_come(connect, got):
 @pytest.mark.parametrize("chunked", [False, True])
 @pytest.mark.gen_test
 async def test_flow_control(connect, got, gate, chunked):
-    """A handler that takes no more holds the client up: the server does not read on."""
+    """While the handler does not take the next piece, the server stops reading."""
     size = 15_000_000
     gate.clear()
     start, body = head(size), b"a" * size
@@ -92,7 +92,7 @@ async def test_flow_control(connect, got, gate, chunked):
 
 @pytest.mark.gen_test
 async def test_the_loop_runs_on(connect):
-    """A client that sends as fast as it can does not have the loop for itself."""
+    """A client that sends without a pause does not block the event loop."""
     size = 15_000_000
     client = await connect(head(size))
     sending = asyncio.ensure_future(client.send(b"a" * size))
@@ -109,7 +109,7 @@ async def test_the_loop_runs_on(connect):
 @pytest.mark.parametrize("server_options", [{"max_body_size": 100_000}])
 @pytest.mark.gen_test
 async def test_limits_of_one_request(connect):
-    """A handler may allow more, or less, for its request only."""
+    """A handler may change the limits for its own request only."""
     client = await connect(head(2, "/?limit=1") + b"ab")
     assert await client.read_all() == b"HTTP/1.1 400 Bad Request\r\n\r\n"
     client = await connect(head(200_000, "/?limit=200000"))
@@ -122,7 +122,7 @@ async def test_limits_of_one_request(connect):
 @pytest.mark.parametrize("server_options", [{"body_timeout": 0.05}, {"body_timeout": 60.0}])
 @pytest.mark.gen_test
 async def test_body_timeout(connect, server_options):
-    """Of the server, or the one that the handler has set. Nothing is answered."""
+    """After the timeout of the server or handler, the connection is closed without an answer."""
     path = "/" if server_options["body_timeout"] < 1 else "/?timeout=0.05"
     client = await connect(head(2, path) + b"a")
     started = asyncio.get_running_loop().time()
@@ -133,7 +133,7 @@ async def test_body_timeout(connect, server_options):
 @pytest.mark.parametrize("server_options", [{"body_timeout": 0.05}])
 @pytest.mark.gen_test
 async def test_only_of_the_body(connect, server_options):
-    """A connection that has sent its body is not closed."""
+    """The timeout ends with the body."""
     client = await connect(head(2) + b"a")
     await client.send(b"b")
     await read_reply(client)
@@ -145,7 +145,7 @@ async def test_only_of_the_body(connect, server_options):
 @pytest.mark.parametrize("leaves", [False, True])
 @pytest.mark.gen_test
 async def test_what_it_raises(connect, got, gate, app, leaves, expect_log):
-    """Is logged, also if the client has left; and the connection is closed."""
+    """An exception in `data_received` closes the connection, and is always logged."""
 
     async def data_received(self, chunk):
         got.append(chunk)
@@ -168,7 +168,7 @@ async def test_what_it_raises(connect, got, gate, app, leaves, expect_log):
 
 @pytest.mark.gen_test
 async def test_cancelled(connect, got, app, expect_log):
-    """What `data_received` waits for is cancelled: the rest of the body would wait for ever."""
+    """If the awaitable of `data_received` is cancelled, the connection is closed."""
 
     async def data_received(self, chunk):
         waiting = asyncio.get_running_loop().create_future()
@@ -184,5 +184,5 @@ async def test_cancelled(connect, got, app, expect_log):
 
 
 def _upload(name, data_received):
-    """The class `Upload` with another `data_received`."""
+    """Makes a class `Upload` with another `data_received`."""
     return stream_request_body(type(name, (Upload,), {"data_received": data_received}))

@@ -1,4 +1,4 @@
-"""A stream takes the place of the requests in the loop."""
+"""A stream takes over the registration of its connection in the event loop."""
 
 import asyncio
 
@@ -23,8 +23,8 @@ def app():
 
 @pytest.mark.gen_test
 async def test_registered_once(http_server, http_port, raw, monkeypatch):
-    """One registration serves the requests of a connection and its stream, which gets the event and
-    notices that its client leaves.
+    """One registration serves the requests of a connection and its stream. The stream gets the
+    event and notices that its client leaves.
     """
     loop = asyncio.get_running_loop()
     calls = []
@@ -51,7 +51,7 @@ async def test_registered_once(http_server, http_port, raw, monkeypatch):
 
 @pytest.mark.gen_test
 async def test_registered_again(http_server, http_port, raw):
-    """A connection that was not read for a while, as too much waited, becomes a stream, too."""
+    """A connection whose reading was paused can also become a stream."""
     client = await raw(http_port)
     await client.send(HEAD % b"plain" * 3000 + HEAD % b"room")
     await client.read_until(b"event: cursor")

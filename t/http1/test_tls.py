@@ -50,7 +50,7 @@ def server_options(certificate):
 
 @pytest.fixture
 def connect(http_server, http_port, trusting):
-    """As an asyncio stream."""
+    """Connects with an asyncio stream."""
 
     async def connect():
         return await asyncio.open_connection("127.0.0.1", http_port, ssl=trusting)
@@ -59,7 +59,7 @@ def connect(http_server, http_port, trusting):
 
 
 async def ask(connection, line, body=b""):
-    """The body of the answer, which must be one of 200."""
+    """Sends a request, and returns the body of the answer, whose status must be 200."""
     reader, writer = connection
     head = f"{line} HTTP/1.1\r\nHost: x\r\nContent-Length: {len(body)}\r\n\r\n"
     writer.write(head.encode() + body)
@@ -72,7 +72,7 @@ async def ask(connection, line, body=b""):
 @pytest.mark.parametrize("known", [False, True])
 @pytest.mark.gen_test
 async def test_certificate(connect, certificate, trusting, known):
-    """The one of the client, if it has one."""
+    """`get_ssl_certificate` returns the certificate of the client, or None."""
     if known:
         trusting.load_cert_chain(**certificate)
     connection = await connect()
@@ -84,7 +84,7 @@ async def test_certificate(connect, certificate, trusting, known):
 
 @pytest.mark.gen_test
 async def test_large(connect):
-    """In both directions: records are split, and writes wait for reads."""
+    """Large bodies arrive in both directions."""
     connection = await connect()
     body = bytes(range(256)) * (LARGE // 256)
     for _ in range(2):
@@ -94,7 +94,7 @@ async def test_large(connect):
 
 @pytest.mark.gen_test
 async def test_two_records_at_once(connect):
-    """What TLS has decrypted beyond a request is not forgotten: the socket is not readable then."""
+    """Bytes that TLS has decrypted beyond a request are read, although none wait in the socket."""
     reader, writer = await connect()
     for _ in range(20):
         writer.write(b"POST /echo HTTP/1.1\r\nHost: x\r\nContent-Length: 1\r\n\r\n")
@@ -120,7 +120,7 @@ async def test_websocket(http_port, http_server):
 
 @pytest.mark.gen_test
 async def test_the_client_leaves(connect, app):
-    """It is noticed while an answer is awaited."""
+    """The server notices that the client leaves while it waits for an answer."""
     left = []
 
     class Waiting(RequestHandler):

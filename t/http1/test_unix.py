@@ -23,7 +23,7 @@ def path(tmp_path, http_server_class, io_loop):
 
 @pytest.mark.gen_test
 async def test_address(path):
-    """Its clients have none, unless a proxy tells it."""
+    """The clients have the address 0.0.0.0, unless a proxy sends another one."""
     reader, writer = await asyncio.open_unix_connection(path)
     for field, who in [("X: y", "0.0.0.0 http"), ("X-Real-IP: 1.2.3.4", "1.2.3.4 http")]:
         writer.write(f"GET / HTTP/1.1\r\nHost: x\r\n{field}\r\n\r\n".encode())

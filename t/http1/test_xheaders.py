@@ -1,4 +1,4 @@
-"""The client's address and protocol, as proxies write them into headers."""
+"""The client's address and protocol from the headers of a proxy."""
 
 import pytest
 from support.wire import read_reply
@@ -48,7 +48,7 @@ ME = "127.0.0.1"
 )
 @pytest.mark.gen_test
 async def test_address(connect, fields, address):
-    """It is the request's, not the connection's."""
+    """The address belongs to the request, not to the connection."""
     client = await connect("\r\n".join(["GET / HTTP/1.1", "Host: x", *fields, "", ""]).encode())
     assert json_decode((await read_reply(client)).body)["who"] == [address, "http"]
     await client.send(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
@@ -73,7 +73,7 @@ async def test_protocol(connect, field, protocol):
 @pytest.mark.parametrize("server_options", [{}, {"protocol": "https"}])
 @pytest.mark.gen_test
 async def test_not_trusted(connect, server_options):
-    """Without `xheaders`, anybody could write them."""
+    """Without `xheaders`, these headers are ignored."""
     client = await connect(
         b"GET / HTTP/1.1\r\nHost: x\r\nX-Real-IP: 1.2.3.4\r\nX-Scheme: gopher\r\n\r\n"
     )
