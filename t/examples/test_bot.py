@@ -1,4 +1,4 @@
-"""The bot, run as a user runs it, on an IRC server that is a socket of the test."""
+"""The bot, run as a user runs it, with an IRC server that the test plays over a socket."""
 
 import contextlib
 import json
@@ -35,7 +35,7 @@ class Session:
         self.sock.close()
 
     def welcome(self, name="tatsumaki"):
-        """Lets the bot in, until it has joined the room."""
+        """Welcomes the bot, and waits until it has joined the room."""
         assert self.read() == f"NICK {name}"
         assert self.read() == f"USER {name} 0 * :a bot"
         self.send(f":irc.test 001 {name} :Welcome", "", ":irc.test 372 * :- a message of the day")
@@ -44,7 +44,7 @@ class Session:
 
 
 class Server:
-    """Where the bot connects to."""
+    """The IRC server to which the bot connects."""
 
     def __init__(self):
         self.sock = socket.create_server(("127.0.0.1", 0))
@@ -95,7 +95,7 @@ def post(bot, text, name="ann"):
 
 
 def events(bot):
-    """Iterates over the events that are published after its first step."""
+    """Iterates over the events of the channel "irc": first the backlog, then new ones."""
     url = f"{bot.url}events/irc?transport=ndjson&last_event_id="
     with urllib.request.urlopen(url, timeout=TIMEOUT) as stream:
         for line in stream:
@@ -105,7 +105,7 @@ def events(bot):
 
 
 def test_talk(server, bot):
-    """Messages of each side reach the other, and the bot says goodbye at the end."""
+    """Messages from each side reach the other, and the bot sends QUIT when it stops."""
     irc = server.accept()
     irc.welcome()
     post(bot, "first")
@@ -120,7 +120,7 @@ def test_talk(server, bot):
         {"type": "message", "from": "irc", "name": "bob", "text": "hello"},
     ]
     heard.close()
-    # A line break that is posted begins no line of its own.
+    # A posted line break does not begin a new IRC line.
     post(bot, "a\r\nQUIT :" + "\N{SNOWMAN}" * 500)
     said = irc.read()
     assert re.fullmatch("PRIVMSG #tatsumaki :<ann> a QUIT :\u2603{100,}", said)
@@ -133,8 +133,9 @@ def test_talk(server, bot):
 
 
 def test_garbage(server, bot):
-    """Lines that no server should send cost no time, and do no harm; one that never ends does not
-    grow in memory: the bot comes again.
+    """Invalid lines do not slow down or stop the bot.
+
+    When a line is too long, the bot drops the connection and reconnects.
     """
     irc = server.accept()
     irc.welcome()
@@ -154,8 +155,9 @@ def test_garbage(server, bot):
 
 
 def test_reconnects(server, bot):
-    """A bot that loses its server comes back, if need be under another name. It loses nothing, and
-    says nothing twice.
+    """A bot that loses its server reconnects, under another name if its own is in use.
+
+    The bot sends each message once, even those that were posted in the meantime.
     """
     irc = server.accept()
     irc.welcome()
@@ -172,7 +174,7 @@ def test_reconnects(server, bot):
     assert irc.read() == "NICK tatsumaki"
     assert irc.read() == "USER tatsumaki 0 * :a bot"
     assert re.fullmatch(r"NICK tatsumaki\d+", irc.read())
-    # The server makes it shorter.
+    # The server shortens the name.
     irc.send(":irc.test 001 tatsumak :Welcome")
     assert irc.read() == "JOIN #tatsumaki"
     irc.send(":tatsumak!bot@localhost JOIN :#tatsumaki")

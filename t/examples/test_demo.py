@@ -11,7 +11,7 @@ def fetch(program, path, method="GET"):
 
 
 def test_hello_and_feed(serve_program):
-    """Hello at once, the list of entries when the API has answered."""
+    """The demo answers with a greeting, and with the entries that its API returns."""
     program = serve_program("examples/demo.py")
     with fetch(program, "") as answer:
         assert answer.read() == b"Hello World"
@@ -24,7 +24,7 @@ def test_hello_and_feed(serve_program):
 
 
 def test_stream(serve_program):
-    """Eleven times, as they pass: the first at once, the others a tenth of a second apart."""
+    """The stream sends the time eleven times: immediately, then every tenth of a second."""
     program = serve_program("examples/demo.py")
     asked = time.monotonic()
     with fetch(program, "stream") as answer:
@@ -43,7 +43,7 @@ def test_stream(serve_program):
 
 
 def test_nobody_reads(serve_program):
-    """A client that leaves in the middle of the stream leaves nothing behind that complains."""
+    """A client that disconnects in the middle of the stream causes no error in the log."""
     program = serve_program("examples/demo.py")
     with fetch(program, "stream") as answer:
         answer.readline()

@@ -1,4 +1,4 @@
-"""Programs that were moved here from Perl: `app.psgi` and what became of it, `app.py`."""
+"""Programs ported from Perl: each folder has the original, `app.psgi`, and its port, `app.py`."""
 
 import urllib.error
 import urllib.parse
@@ -19,7 +19,7 @@ class _Stay(urllib.request.HTTPRedirectHandler):
 def ported(serve_program):
     """`ask = ported("status")` runs the program; `answer = ask("/path", "POST", body, headers)`.
 
-    The answer has `status`, `headers` and `body`; `ask.open(...)` gives one that is still open.
+    The answer has `status`, `headers` and `body`; `ask.open(...)` returns an unread answer.
     """
     opener = urllib.request.build_opener(_Stay)
 

@@ -1,8 +1,8 @@
-"""A stream that frames what it sends in a way of its own."""
+"""A stream with custom framing."""
 
 
 def test_frames(ported):
-    """Each event is a script; text, and what `finish` adds, stays as it is."""
+    """Each event is sent as a script; other text, and that of `finish`, is sent unchanged."""
     ask = ported("frames")
     with ask.open("/frame/room") as frame:
         assert frame.headers["Content-Type"] == "text/html; charset=UTF-8"
@@ -17,7 +17,7 @@ def test_frames(ported):
 
 
 def test_newcomer(ported):
-    """One that comes later gets the backlog, framed too."""
+    """A new client gets the backlog, with the same framing."""
     ask = ported("frames")
     for text, last in (("a", ""), ("b", "1")):
         ask("/publish/room", "POST", {"text": text, "last": last})

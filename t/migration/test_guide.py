@@ -1,4 +1,4 @@
-"""What docs/migration.md lists is there."""
+"""The lists in docs/migration.md are correct."""
 
 import re
 
@@ -22,7 +22,7 @@ def cells(title, column):
 
 
 def test_names_of_the_framework():
-    """The names that a handler may not use for itself are all that Tornado has not."""
+    """The guide lists all names of a `Handler` that Tornado's handlers do not have."""
     names = {name for name in dir(Handler) if not name.startswith(("_", "peer_", "stream_"))}
     names |= {"stream_write"}
     listed = GUIDE.partition("A `Handler` uses these names")[2].partition("everything")[0]
@@ -32,7 +32,7 @@ def test_names_of_the_framework():
 
 
 def test_files():
-    """The files of the map exist."""
+    """The files in the table of files exist."""
     for cell in cells("Files", 1):
         for name in re.findall(r"`([\w./*]+/?)`", cell):
             places = (ROOT, ROOT / "tatsumaki_py", ROOT / "examples/chat")
@@ -42,7 +42,7 @@ def test_files():
 
 @pytest.mark.parametrize("cell", [cell for cell in cells("Templates", 1) if "{{!" not in cell])
 def test_templates(cell):
-    """What stands for MicroTemplate's tags is a template."""
+    """The replacements for MicroTemplate's tags are valid templates."""
     text = re.sub(r"`( \.\.\. | and )`", "text", cell.split(" (")[0]).strip("`")
     loader = DictLoader({"x.html": text, "layout.html": "", "menu.html": ""})
     loader.load("x.html")

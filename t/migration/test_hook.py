@@ -1,4 +1,4 @@
-"""A hook that posts JSON, a form, and a request that is made by hand."""
+"""A hook whose handler sends JSON, a form and a PUT request."""
 
 import json
 
@@ -6,7 +6,7 @@ JSON = {"Content-Type": "application/json"}
 
 
 def test_hook(ported):
-    """It is told to the chat, counted, and published."""
+    """A hook is passed to the chat, counted and published."""
     ask = ported("hook")
     answer = ask("/hook/project", "POST", json.dumps({"user": "ann\u2603", "ref": "x"}), JSON)
     assert answer.status == 202
@@ -21,7 +21,7 @@ def test_hook(ported):
 
 
 def test_refusals(ported):
-    """What the chat answers is told; what is no JSON is refused."""
+    """An error of the chat is answered with 502; a body that is not JSON is refused."""
     ask = ported("hook")
     answer = ask("/hook/project", "POST", '{"user": "mallory"}', JSON)
     assert (answer.status, answer.body) == (502, b"chat: 503 Service Unavailable")

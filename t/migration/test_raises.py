@@ -1,4 +1,4 @@
-"""The calls that the guide says raise here and did not in Perl."""
+"""Calls that raise an exception, though they did not in Perl; the guide lists them."""
 
 import asyncio
 import io
@@ -101,6 +101,6 @@ def app():
 @pytest.mark.parametrize("call", CALLS)
 @pytest.mark.gen_test
 async def test_raises(fetch, call):
-    """Each raises what the guide says, before anything was sent."""
+    """Each call raises the exception that the guide names."""
     answer = await fetch(f"/?call={call.replace(' ', '+')}")
     assert answer.body.endswith(b"raised")

@@ -1,4 +1,4 @@
-"""The programs in the guide that stand for modules of Perl do what it says of them."""
+"""The programs in the guide that replace Perl modules do what the guide says."""
 
 import asyncio
 import re
@@ -26,7 +26,7 @@ class Upstream(Handler):
         self.response.content_type = "text/plain"
         await self.stream_write("half")
         if how == "cut":
-            # Until the first half is through.
+            # Wait until the first half has been passed on.
             await asyncio.sleep(0.1)
             self.send_error()
         else:
@@ -45,7 +45,7 @@ def proxy(app, http_port):
 
 @pytest.mark.gen_test
 async def test_basic_authentication(fetch):
-    """A browser is asked for a password; the method is called with the right one only."""
+    """A request without the right password is answered with 401; with it, the method is called."""
     for headers in ({}, {"Authorization": "Basic eA=="}, {"Authorization": "caf\u00e9"}):
         answer = await fetch("/members", headers=headers)
         assert (answer.code, answer.body) == (401, b"Authorization required")
@@ -56,7 +56,7 @@ async def test_basic_authentication(fetch):
 
 @pytest.mark.gen_test
 async def test_proxy(fetch, proxy):
-    """Status, type and body come through; half an answer is none."""
+    """The proxy passes on the status, type and body; it cuts its answer if the upstream fails."""
     answer = await fetch("/proxy/up/all")
     assert (answer.code, answer.body) == (201, b"half and half")
     assert answer.headers["Content-Type"] == "text/plain"
@@ -66,7 +66,7 @@ async def test_proxy(fetch, proxy):
 
 
 def test_basename():
-    """As Plack's."""
+    """`basename` returns the same names as Plack's."""
     names = {"a b.txt": "a_b.txt", r"C:\x\y.gif": "y.gif", "../\u00e9t\u00e9.png": "_t_.png"}
     upload = SimpleNamespace
     basename = recipe("basename").basename

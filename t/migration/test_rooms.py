@@ -18,7 +18,7 @@ def page(ask):
 
 
 def test_page(ported):
-    """The template has what the original's had; what was said is escaped."""
+    """The page is the same as the original's; messages are escaped."""
     ask = ported("rooms")
     assert page(ask) == PAGE.format("<li>Welcome to room 1</li>")
     answer = ask("/room/1/say", "POST", {"text": "<hi>"})
@@ -29,7 +29,7 @@ def test_page(ported):
 
 
 def test_polls(ported):
-    """A newcomer gets the backlog, then what is said; without a word, an empty list."""
+    """A new client gets the backlog, then a new message; a poll without events gets []."""
     ask = ported("rooms")
     ask("/room/1")
     assert json.loads(ask("/room/1/poll/7").body) == [{"text": "Welcome to room 1"}]

@@ -5,7 +5,7 @@ import re
 
 
 def test_status(ported):
-    """The page, lines as they come, an answer that takes a while."""
+    """The program sends its page, the lines in order, and an answer after a delay."""
     ask = ported("status")
     lines = []
     while len(lines) < 2:
@@ -25,7 +25,7 @@ def test_status(ported):
 
 
 def test_mistakes(ported):
-    """What the handlers throw is the answer."""
+    """The errors that the handlers throw become the answers."""
     ask = ported("status")
     answer = ask("/poll")
     assert (answer.status, answer.body) == (400, b"'client_id' needed")

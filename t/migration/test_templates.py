@@ -1,4 +1,4 @@
-"""What the guide says of templates: white space and caching."""
+"""White space and caching of templates are as the guide says."""
 
 import pytest
 
@@ -29,8 +29,10 @@ def app(page, settings):
 
 @pytest.mark.gen_test
 async def test_page(fetch, page, settings):
-    """White space is one of a kind unless all is asked for; a changed file is seen if the settings
-    say so."""
+    """Runs of white space become one character, unless `template_whitespace` is "all".
+
+    A changed file is read again only if `compiled_template_cache` is False.
+    """
     kept = "template_whitespace" in settings
     text = "<p>  {}</p>\n\n\n{{{{ }}}}\n" if kept else "<p> {}</p>\n\n{{{{ }}}}\n"
     answer = await fetch("/")

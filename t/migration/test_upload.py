@@ -1,4 +1,4 @@
-"""An upload that redirects to what was sent."""
+"""An upload that redirects to the uploaded file."""
 
 import json
 
@@ -11,7 +11,7 @@ HEADERS = {"Content-Type": "multipart/form-data; boundary=B", "User-Agent": "me"
 
 
 def test_upload(ported):
-    """There, back, and deleted."""
+    """A file can be uploaded, downloaded and deleted."""
     ask = ported("upload")
     answer = ask("/upload", "POST", FORM, HEADERS)
     assert (answer.status, answer.headers["Location"]) == (303, "/files/a_b.bin")
@@ -32,7 +32,7 @@ def test_upload(ported):
 
 
 def test_mistakes(ported):
-    """No file is a 400; a file that is not there a 404; routes match to the end."""
+    """A missing upload is answered with 400, and an unknown file or path with 404."""
     ask = ported("upload")
     answer = ask("/upload", "POST", {"title": "Mine"})
     assert (answer.status, answer.body) == (400, b"'file' needed")

@@ -1,4 +1,4 @@
-"""The chat program, served in the test's own loop, and what its clients say."""
+"""The chat program, served in the test's loop, and helpers for its clients."""
 
 import importlib.util
 import json
@@ -26,7 +26,7 @@ def program():
 
 @pytest.fixture
 def app(program):
-    """Its application."""
+    """The application of the program."""
     return program.app
 
 
@@ -41,11 +41,11 @@ class Chat:
 
     @property
     def queue(self):
-        """The room's queue. Not to be kept: one that holds nothing is made anew."""
+        """The room's queue. Do not keep it: an empty queue is forgotten, and created again."""
         return MessageQueue.instance(self.room)
 
     async def request(self, line, *headers, body=b"", raw=None):
-        """Sends a request; `line` is "GET poll?client_id=a" and so on."""
+        """Sends a request; `line` is, for example, "GET poll?client_id=a"."""
         method, path = line.split(" ", 1)
         client = await (raw or self._raw)(self.port)
         lines = [f"{method} /chat/{self.room}/{path} HTTP/1.1", "Host: localhost", *headers]
@@ -66,21 +66,21 @@ class Chat:
         return await self.request(f"GET poll?{query}", *headers, raw=raw)
 
     async def waiting(self, client_id, *headers, **options):
-        """Begins a long poll, and waits until the queue has it."""
+        """Begins a long poll, and waits until its client is listening."""
         client = await self.poll(client_id, *headers, **options)
         await self.listening(client_id)
         return client
 
     async def listening(self, *client_ids):
-        """Waits until these listen."""
+        """Waits until these clients are listening."""
         await soon(lambda: self.states(*client_ids) == {State.LISTENING})
 
     async def absent(self, *client_ids):
-        """Waits until the queue knows that these have left."""
+        """Waits until the queue knows that these clients have left."""
         await soon(lambda: self.states(*client_ids) == {State.ABSENT})
 
     def states(self, *client_ids):
-        """The set of the states of these; None for one that is not known."""
+        """The set of the states of these clients; None for an unknown client."""
         clients = self.queue.clients
         return {clients[id].state if id in clients else None for id in client_ids}
 
@@ -91,11 +91,11 @@ class Chat:
         return json.loads(reply.body)
 
     async def numbers(self, client):
-        """The events of the answer to a long poll, when they are `{"n": ...}`."""
+        """The numbers of the events `{"n": ...}` in the answer to a long poll."""
         return [event["n"] for event in await self.events(client)]
 
     async def publish(self, *numbers):
-        """Publishes events `{"n": ...}`, one by one."""
+        """Publishes an event `{"n": ...}` for each number, one by one."""
         for number in numbers:
             await self.queue.publish({"n": number})
 
@@ -107,7 +107,7 @@ def chat(engine, http_server, http_port, raw):  # noqa: F811
 
 
 def pytest_generate_tests(metafunc):
-    """Runs the tests with each engine of which they are true."""
+    """Runs each test with the engines on which it must pass."""
     if "chat" in metafunc.fixturenames and "http_server" in metafunc.fixturenames:
         mark = metafunc.definition.get_closest_marker("engines")
         names = ("memory", *REAL) if mark is None else mark.args

@@ -9,7 +9,7 @@ DELIMITER = re.compile(r'multipart/mixed; boundary="(?P<boundary>[A-Za-z0-9]+)"'
 
 
 async def open_stream(chat, query="", *headers):
-    """A stream, its head and its delimiter line."""
+    """Opens a stream; returns the client, the head and the delimiter line."""
     client = await chat.request(f"GET mxhrpoll?client_id=ann{query}", *headers)
     head = await read_head(client)
     boundary = DELIMITER.fullmatch(head.headers["content-type"])["boundary"]
@@ -18,7 +18,7 @@ async def open_stream(chat, query="", *headers):
 
 @pytest.mark.gen_test
 async def test_head_and_first_boundary_come_at_once(chat):
-    """Nothing need be published for a stream to begin."""
+    """The head and the first boundary of a stream arrive before an event is published."""
     client, head, delimiter = await open_stream(chat)
     assert head.line == "HTTP/1.1 200 OK"
     assert head.headers["transfer-encoding"] == "chunked"
@@ -32,7 +32,7 @@ async def test_head_and_first_boundary_come_at_once(chat):
 
 @pytest.mark.gen_test
 async def test_each_event_is_a_part(chat):
-    """Type, empty line, JSON, and the next boundary at once: LF only."""
+    """Each event is a chunk: type, empty line, JSON and the next boundary, with LF only."""
     client, _, delimiter = await open_stream(chat)
     await read_chunk(client)
     for number in (1, 2):
@@ -45,7 +45,7 @@ async def test_each_event_is_a_part(chat):
 @pytest.mark.engines("memory", "sqlite")  # the place is told when the log is loaded
 @pytest.mark.gen_test
 async def test_a_client_that_asks_gets_ids(chat):
-    """With the parameter last_event_id, though empty, each part says its event's id."""
+    """With the parameter last_event_id, even an empty one, each part has the id of its event."""
     client, _, delimiter = await open_stream(chat, "&last_event_id=")
     await read_chunk(client)
     await chat.publish(1)
@@ -70,7 +70,7 @@ async def test_backlog_then_news(chat):
 @pytest.mark.engines("memory", "sqlite")  # it looks at the log without a client
 @pytest.mark.gen_test
 async def test_a_cursor_skips_what_is_known(chat):
-    """Who comes back with an id gets only what follows it."""
+    """A client that reconnects with an id gets only the events after it."""
     await chat.publish(1, 2, 3)
     first = chat.queue.backlog_events[0].id
     client, _, delimiter = await open_stream(chat, f"&last_event_id={first}")
@@ -83,7 +83,7 @@ async def test_a_cursor_skips_what_is_known(chat):
 @pytest.mark.engines("memory", "sqlite")  # the place is told when the log is loaded
 @pytest.mark.gen_test
 async def test_a_cursor_of_something_else_is_a_gap(chat):
-    """What follows it is not known here."""
+    """A client with an invalid cursor gets a gap."""
     client, _, delimiter = await open_stream(chat, "&last_event_id=x")
     assert await read_chunk(client) == delimiter
     assert b'{"type":"gap","after":"0-0"' in await read_chunk(client)
@@ -91,7 +91,7 @@ async def test_a_cursor_of_something_else_is_a_gap(chat):
 
 @pytest.mark.gen_test
 async def test_http_1_0_gets_the_bytes_as_they_are(chat, raw):
-    """Without chunks, until the connection is closed."""
+    """An HTTP/1.0 client gets the stream without chunks, up to the end of the connection."""
     client = await raw(chat.port)
     await client.send(
         b"GET /chat/room/mxhrpoll?client_id=ann HTTP/1.0\r\nConnection: keep-alive\r\n\r\n"
@@ -111,7 +111,7 @@ async def test_http_1_0_gets_the_bytes_as_they_are(chat, raw):
 
 @pytest.mark.gen_test
 async def test_the_end_is_marked(chat):
-    """When the server ends it, the last chunk and the end of the connection follow."""
+    """When the server ends a stream, it sends the last chunk and closes the connection."""
     client, _, delimiter = await open_stream(chat)
     await read_chunk(client)
     await chat.publish(1)
@@ -123,7 +123,7 @@ async def test_the_end_is_marked(chat):
 
 @pytest.mark.gen_test
 async def test_a_second_stream_ends_the_first(chat):
-    """The same client id: the first ends in order, the second goes on after it."""
+    """A second stream with the same client id ends the first, and continues after its events."""
     first, _, delimiter = await open_stream(chat)
     await read_chunk(first)
     await chat.publish(1)
@@ -139,7 +139,7 @@ async def test_a_second_stream_ends_the_first(chat):
 
 @pytest.mark.gen_test
 async def test_without_an_id_it_is_somebody_new(chat):
-    """A stream needs no client id."""
+    """Each stream without a client id is a separate client, and gets the event."""
     clients = [await chat.request("GET mxhrpoll") for _ in range(2)]
     await soon(lambda: len(chat.queue.clients) == 2)
     await chat.publish(1)
@@ -149,7 +149,7 @@ async def test_without_an_id_it_is_somebody_new(chat):
 
 @pytest.mark.gen_test
 async def test_head_is_answered_at_once(chat):
-    """HEAD has the stream's type, no body, and leaves the connection for the next request."""
+    """HEAD is answered with the stream's type and no body; the connection can be used again."""
     client = await chat.request("HEAD mxhrpoll?client_id=ann")
     reply = await read_reply(client, "HEAD")
     assert reply.status == 200

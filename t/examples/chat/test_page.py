@@ -8,7 +8,7 @@ import pytest
 from playwright.sync_api import expect
 from support.browser import GONE
 
-# As the original chooses them; the page alone takes Server-Sent Events.
+# How the original's URL chooses a transport; without a query, the page uses Server-Sent Events.
 POLL, STREAM = "?transport=long-poll", "?mxhr=1"
 NAMES = {
     "sse": "Server-Sent Events",
@@ -42,7 +42,7 @@ def chat(serve_program):
 
 @pytest.fixture
 def enter(chat, new_page):
-    """`page = enter(STREAM, name="Ann")`: a visitor whose page is live."""
+    """`page = enter(STREAM, name="Ann")` opens a page as a new visitor, which is live."""
 
     def enter(transport, name=""):
         page = new_page()
@@ -59,12 +59,12 @@ def expect_state(page, word):
 
 
 def expect_texts(page, *texts):
-    """Exactly these messages are shown, in this order."""
+    """Waits until the page shows exactly these messages, in this order."""
     expect(page.locator(".text")).to_have_text(list(texts), use_inner_text=True, timeout=10_000)
 
 
 def expect_transport(page, transport):
-    """It is connected by that, and says so."""
+    """Waits until the page is connected with this transport, and says so."""
     expect(page.locator("#status-by")).to_have_text(f"via {NAMES[transport]}")
     expect(page.get_by_label("Transport")).to_have_value(transport)
 
@@ -75,14 +75,14 @@ def say(page, text):
 
 
 def post(chat, **fields):
-    """Posts like a client that is not our page."""
+    """Posts a message as a client that is not the page."""
     body = urllib.parse.urlencode(fields).encode()
     urllib.request.urlopen(f"{chat.url}chat/room/post", body, timeout=5).close()
 
 
 @pytest.mark.parametrize(("first", "second"), [("", POLL), (POLL, STREAM), (STREAM, "")])
 def test_two_pages_see_each_other_at_once(enter, first, second):
-    """Whatever the transports, both show the same messages, and each knows its own."""
+    """Two pages with any transports show the same messages, and each marks its own."""
     ann, bob = enter(first, "Ann"), enter(second, "Bob")
     say(ann, "grüß dich 漢字 🎈")
     expect_texts(bob, "grüß dich 漢字 🎈")
@@ -90,14 +90,14 @@ def test_two_pages_see_each_other_at_once(enter, first, second):
     say(bob, "again")
     for page in (ann, bob):
         expect_texts(page, "grüß dich 漢字 🎈", "hello", "again")
-        # Two messages in a row have one head.
+        # Two messages of one sender in a row share a head.
         expect(page.locator("article .name")).to_have_text(["Ann", "Bob"])
     expect(ann.locator(".own .text")).to_have_text(["grüß dich 漢字 🎈"])
     expect(bob.locator(".own .text")).to_have_text(["hello", "again"])
 
 
 def test_the_transport_is_changed_live(chat, enter):
-    """By the menu, to each of them; what is said meanwhile comes once, and a reload keeps it."""
+    """The menu changes the transport without loss or repetition; a reload keeps the choice."""
     page = enter("")
     expect_transport(page, "sse")
     texts = []
@@ -123,12 +123,12 @@ def test_the_transport_is_changed_live(chat, enter):
     ],
 )
 def test_the_url_chooses_the_transport(enter, query, transport):
-    """`mxhr` is the original's word for it."""
+    """The URL chooses the transport, with `transport` or the original's parameter `mxhr`."""
     expect_transport(enter(query), transport)
 
 
 def test_tabs_share_a_connection(chat, enter, page_errors):
-    """What one shows the other does, too, and both can say something when the first has gone."""
+    """Two tabs show the same messages, and the second still works when the first is closed."""
     ann = enter("", "Ann")
     tab = ann.context.new_page()
     page_errors.watch(tab)
@@ -145,7 +145,7 @@ def test_tabs_share_a_connection(chat, enter, page_errors):
 
 
 def test_a_transport_is_chosen_for_one_tab(chat, enter, page_errors):
-    """The other tabs of the visitor keep theirs."""
+    """A transport that is chosen in one tab is not used in the visitor's other tab."""
     page = enter("")
     tab = page.context.new_page()
     page_errors.watch(tab)
@@ -161,7 +161,7 @@ def test_a_transport_is_chosen_for_one_tab(chat, enter, page_errors):
 
 
 def test_trying_now(chat, enter, page_errors):
-    """A button is there while it waits. The page's time stands still, so nothing else helps."""
+    """While the page waits, its button reconnects it, although the page's clock has stopped."""
     page_errors.allow(GONE)
     page = enter("")
     button = page.get_by_role("button", name="Try now")
@@ -179,7 +179,7 @@ def test_trying_now(chat, enter, page_errors):
 
 
 def test_nothing_falls_between_page_and_connection(chat, new_page):
-    """What is said after the page was made and before it is connected is shown, in order."""
+    """A message that is posted after the page was rendered, but before it connects, is shown."""
     page = new_page()
     post(chat, text="before")
 
@@ -193,7 +193,7 @@ def test_nothing_falls_between_page_and_connection(chat, new_page):
 
 
 def test_both_come_back_after_restarts(chat, enter, page_errors):
-    """They say that the server is gone, reconnect by themselves and show nothing twice."""
+    """Pages say that the server is gone, reconnect automatically, and show each message once."""
     page_errors.allow(GONE)
     pages = enter(POLL, "Ann"), enter(STREAM, "Bob"), enter("", "Cid")
     texts = ["before"]
@@ -215,7 +215,7 @@ def test_both_come_back_after_restarts(chat, enter, page_errors):
 
 @pytest.mark.parametrize("transport", ["", POLL, STREAM])
 def test_nothing_is_lost_while_a_page_is_offline(chat, enter, page_errors, transport):
-    """What was said meanwhile comes when the network does, once."""
+    """A page that was offline shows a message from that time once, when the network is back."""
     page_errors.allow("ERR_INTERNET_DISCONNECTED")
     page = enter(transport)
     post(chat, text="before")
@@ -231,7 +231,7 @@ def test_nothing_is_lost_while_a_page_is_offline(chat, enter, page_errors, trans
 
 @pytest.mark.parametrize("transport", [POLL, STREAM])
 def test_waking_up_shows_nothing_twice(chat, enter, transport):
-    """A page that doubts its connection replaces it and goes on from its cursor."""
+    """A page that replaces its connection after a wake-up continues at its cursor."""
     page = enter(transport)
     for number in range(3):
         post(chat, text=f"message {number}")
@@ -241,7 +241,7 @@ def test_waking_up_shows_nothing_twice(chat, enter, transport):
 
 
 def test_a_text_that_was_not_sent_stays(chat, enter, page_errors):
-    """With the server down the page says so, and keeps what was typed."""
+    """A page keeps a text that it could not send, and says why."""
     page_errors.allow(GONE)
     page = enter(POLL)
     chat.stop()
@@ -258,21 +258,21 @@ def test_a_text_that_was_not_sent_stays(chat, enter, page_errors):
 
 
 def test_an_overlong_text_is_refused_in_words(enter, page_errors):
-    """The server's line is shown, and the text can be cut and sent."""
+    """The page shows the server's reason for refusing a long text, and keeps the text."""
     page_errors.allow("413")
     page = enter(POLL)
     say(page, "x" * 1_500_000)
     alert = page.get_by_role("alert")
     expect(alert).to_contain_text("Not sent: ")
     assert "\n" not in alert.text_content()
-    assert "the server answered" not in alert.text_content()  # the page had to find words itself
+    assert "the server answered" not in alert.text_content()  # the page's own words
     assert len(page.get_by_label("Message", exact=True).input_value()) == 1_500_000
     say(page, "short")
     expect_texts(page, "short")
 
 
 def test_reload_remembers(enter):
-    """Name, link and which messages are one's own survive a reload."""
+    """After a reload, the page still knows the name, the link and the user's own messages."""
     page = enter(POLL, "Ann")
     page.get_by_text("Link or e-mail").click()
     page.get_by_label("A link or an e-mail address").fill("https://ann.example/~me")
@@ -287,7 +287,7 @@ def test_reload_remembers(enter):
 
 
 def test_enter_sends_and_shift_enter_does_not(enter):
-    """Lines stay lines, and white space alone is not sent."""
+    """Enter sends a text, Shift-Enter begins a new line, and white space alone is not sent."""
     page = enter(POLL)
     say(page, "  \n ")
     say(page, "one")
@@ -300,7 +300,7 @@ def test_enter_sends_and_shift_enter_does_not(enter):
 
 
 def test_who_types_fast_loses_nothing(enter):
-    """Enter counts while the text before is still on its way."""
+    """A second text is sent even if the first one is still on its way."""
     page = enter(POLL)
     page.get_by_label("Message", exact=True).evaluate(
         """(text) => {
@@ -317,7 +317,7 @@ def test_who_types_fast_loses_nothing(enter):
 
 @pytest.mark.parametrize("transport", [POLL, STREAM])
 def test_hostile_input_stays_text(chat, enter, transport):
-    """As text, name, link and avatar alike: nothing runs, no element of theirs, only web links."""
+    """Hostile text, names, links and avatars run no script, and add only links to http URLs."""
     page = enter(transport)
     for text in HOSTILE:
         post(chat, text=text, name=text, ident=text, avatar=text)
@@ -342,7 +342,7 @@ def test_hostile_input_stays_text(chat, enter, transport):
 
 
 def test_works_under_a_strict_policy_and_calls_nobody(chat, new_page):
-    """`default-src 'self'` is enough: no inline script or style, no other host."""
+    """The page works with the policy `default-src 'self'`, and sends requests to no other host."""
     page = new_page()
     asked = []
     page.on("request", lambda request: asked.append(request.url))
@@ -361,7 +361,7 @@ def test_works_under_a_strict_policy_and_calls_nobody(chat, new_page):
 
 
 def answer_polls(page, *answers):
-    """Puts answers of our own, (id, events), in the place of the server's next ones."""
+    """Replaces the server's next answers by these: pairs of an id and events."""
     left = list(answers)
 
     def answer(route):
@@ -374,7 +374,7 @@ def answer_polls(page, *answers):
 
 
 def test_a_gap_is_told(enter):
-    """As a quiet line between the messages."""
+    """The page shows a gap as a notice, together with the messages."""
     page = enter(POLL)
     gap = {"type": "gap", "after": "1-0"}
     answer_polls(page, ("2-0", [gap, {"type": "message", "html": "later", "time": 1}]))
@@ -383,7 +383,7 @@ def test_a_gap_is_told(enter):
 
 
 def test_a_restart_is_told_once(chat, enter, page_errors):
-    """However often it happens: one such line, at the last place, and marks at the others."""
+    """After several restarts, only one notice has the full text: the one of the last restart."""
     page_errors.allow(GONE)
     page = enter(POLL)
     for number, notices in enumerate([1, 1, 2]):
@@ -400,7 +400,7 @@ def test_a_restart_is_told_once(chat, enter, page_errors):
 
 
 def test_an_id_is_shown_once(enter):
-    """Whatever the server sends again; but a gap may be told again under its id."""
+    """A message with a known id is shown once; a gap with a known id is shown again."""
     page = enter(POLL)
     one, two, three = ({"type": "message", "html": html} for html in ("one", "two", "three"))
     gap = {"type": "gap", "after": "1-0"}
@@ -418,7 +418,7 @@ def test_an_id_is_shown_once(enter):
 
 
 def test_html_is_built_anew(enter):
-    """Even if an event had markup in it, only text and web links would come through."""
+    """From an event with markup, the page shows only text and links to http URLs."""
     page = enter(POLL)
     html = (
         "one <img src=x onerror='ran = 1'><script>ran = 1</script><b>two</b>"
@@ -435,7 +435,7 @@ def test_html_is_built_anew(enter):
 
 
 def test_an_event_may_have_text(enter):
-    """In place of html, as services publish it; it stays text."""
+    """An event with `text` instead of `html` is shown as plain text."""
     page = enter(POLL)
     events = [
         {"type": "message", "text": "1 < 2 & <b>3</b>"},
@@ -455,7 +455,7 @@ LONG = "a-very-long-room-name.that-somebody_chose" * 3
 )
 @pytest.mark.parametrize("theme", ["light", "dark"])
 def test_it_fits_the_window(chat, new_page, width, height, theme):
-    """Desktop and phone, also with a long name; there is room for the messages."""
+    """The page fits windows of desktops and phones, even with a long name of the room."""
     page = new_page(viewport={"width": width, "height": height}, color_scheme=theme)
     post(chat, text="hello")
     for room in ("room", LONG):
@@ -471,13 +471,13 @@ def test_it_fits_the_window(chat, new_page, width, height, theme):
 
 
 def test_what_to_try(enter):
-    """A hint: open where there is room for it, until it is closed."""
+    """The hint is open until the user closes it, and stays closed after a reload."""
     page = enter("")
     hint = page.get_by_text("Open this page in a second tab")
     expect(hint).to_be_visible()
     page.get_by_text("What to try").click()
     expect(hint).to_be_hidden()
-    # The browser tells the page a moment later.
+    # The browser sends the event a moment later.
     page.wait_for_function("localStorage['chat.hint'] === 'closed'")
     page.reload()
     expect_state(page, "live")
@@ -487,7 +487,7 @@ def test_what_to_try(enter):
 
 
 def test_a_reader_is_not_scrolled_away(chat, enter):
-    """New messages below are announced by a button that leads there."""
+    """A page that is scrolled up does not scroll down for a new message, but shows a button."""
     page = enter(STREAM)
     for number in range(25):
         post(chat, text=f"line {number}")

@@ -11,7 +11,7 @@ from tatsumaki_py import MessageQueue
 
 @pytest.mark.gen_test
 async def test_an_answer_is_a_list_of_events(chat):
-    """A waiting client gets what is posted, in an answer that is complete and not to be cached."""
+    """A waiting client gets a posted message as a list with one event; caches must not store it."""
     waiting = await chat.waiting("ann")
     await chat.post(text="hello", ident="me@x")
     reply = await read_reply(waiting)
@@ -23,20 +23,20 @@ async def test_an_answer_is_a_list_of_events(chat):
     (event,) = json.loads(reply.body)
     assert event["html"] == "hello"
     assert reply.headers["last-event-id"] == chat.queue.cursor()
-    # Exactly what was published, in its bytes.
+    # The answer contains exactly the bytes of the event in the log.
     assert reply.body == b"[" + chat.queue.backlog_events[0].json + b"]"
 
 
 @pytest.mark.gen_test
 async def test_a_newcomer_gets_the_backlog(chat):
-    """Who is not known gets the newest 30 at once, oldest first."""
+    """A new client gets the newest 30 events together, oldest first."""
     await chat.publish(*range(45))
     assert await chat.numbers(await chat.poll("ann")) == list(range(15, 45))
 
 
 @pytest.mark.gen_test
 async def test_one_who_is_known_gets_each_event_once(chat):
-    """Between two polls nothing is lost, and nothing comes twice."""
+    """A client that polls again gets each event once, even those from between two polls."""
     await chat.publish(1)
     assert await chat.numbers(await chat.poll("ann")) == [1]
     await chat.publish(2, 3)
@@ -48,7 +48,7 @@ async def test_one_who_is_known_gets_each_event_once(chat):
 
 @pytest.mark.gen_test
 async def test_a_connection_is_used_again(chat):
-    """The next poll may come on the same connection."""
+    """A client can poll again on the same connection."""
     client = await chat.waiting("ann")
     for number in range(3):
         await chat.publish(number)
@@ -59,7 +59,7 @@ async def test_a_connection_is_used_again(chat):
 
 @pytest.mark.gen_test
 async def test_nothing_in_time_is_an_empty_list(chat, clock):
-    """After 55 seconds the answer is []."""
+    """A poll without events is answered with [] after 55 seconds."""
     waiting = await chat.waiting("ann")
     await clock.advance(54.5)
     assert chat.queue.clients["ann"].listener is not None
@@ -71,7 +71,7 @@ async def test_nothing_in_time_is_an_empty_list(chat, clock):
 
 @pytest.mark.gen_test
 async def test_a_second_poll_ends_the_first(chat):
-    """The first is answered with no events, the second gets what comes."""
+    """A second poll of a client ends the first with an empty list, and gets the next event."""
     first = await chat.waiting("ann")
     second = await chat.poll("ann")
     assert await chat.events(first) == []
@@ -82,7 +82,7 @@ async def test_a_second_poll_ends_the_first(chat):
 @pytest.mark.parametrize("how", ["header", "parameter"])
 @pytest.mark.gen_test
 async def test_a_cursor_wins_over_the_memory(chat, how):
-    """Who lost an answer says what it had, and gets the rest again."""
+    """A client that sends an older cursor gets the events after the cursor again."""
     await chat.publish(1, 2, 3)
     client = await chat.poll("ann")
     reply = await read_reply(client)
@@ -97,8 +97,8 @@ async def test_a_cursor_wins_over_the_memory(chat, how):
 
 @pytest.mark.gen_test
 async def test_a_cursor_that_is_too_old_is_told(chat):
-    """A gap comes first, then the oldest there still are."""
-    # It is held by nobody else.
+    """A client whose cursor is too old gets a gap, then the events that are still kept."""
+    # Kept here: no other code references the queue.
     queue = chat.queue
     queue.recovery_time = 0
     await chat.publish(*range(50))
@@ -112,7 +112,7 @@ async def test_a_cursor_that_is_too_old_is_told(chat):
 )
 @pytest.mark.gen_test
 async def test_a_cursor_of_something_else_is_a_gap(chat, cursor):
-    """What follows it is not known here."""
+    """A client with an invalid cursor gets a gap, then the backlog."""
     await chat.publish(1)
     gap, event = await chat.events(await chat.poll("ann", last_event_id=cursor))
     assert (gap["type"], gap["after"], event["n"]) == ("gap", "0-0", 1)
@@ -121,7 +121,7 @@ async def test_a_cursor_of_something_else_is_a_gap(chat, cursor):
 @pytest.mark.parametrize("query", ["", "?client_id=", "?other=1"])
 @pytest.mark.gen_test
 async def test_a_client_id_is_needed(chat, query):
-    """As in the original, missing it is a 500 that says so."""
+    """As in the original, a poll without a client id is answered with 500 and the reason."""
     reply = await read_reply(await chat.request(f"GET poll{query}"))
     assert reply.status == 500
     assert reply.headers["content-type"].startswith("text/plain")
@@ -130,7 +130,7 @@ async def test_a_client_id_is_needed(chat, query):
 
 @pytest.mark.gen_test
 async def test_dummy_is_everybody(chat):
-    """Each request with the id "dummy" is a client of its own."""
+    """Each request with the client id "dummy" is a separate anonymous client."""
     polls = [await chat.poll("dummy") for _ in range(3)]
     while len(chat.queue.clients) < 3:
         await asyncio.sleep(0.001)
@@ -141,7 +141,7 @@ async def test_dummy_is_everybody(chat):
 
 @pytest.mark.gen_test
 async def test_a_client_id_is_text(chat):
-    """Any text will do, and rooms do not share clients."""
+    """Any text can be a client id, and rooms do not share clients."""
     for client_id in ("0", "\u2603 \U0001f600", "*", "a b", "x" * 1024, "nul\0"):
         await chat.publish(client_id)
         assert (await chat.numbers(await chat.poll(client_id)))[-1] == client_id
@@ -151,7 +151,7 @@ async def test_a_client_id_is_text(chat):
 
 @pytest.mark.gen_test
 async def test_head_is_answered_at_once(chat):
-    """HEAD waits for nothing and has no body."""
+    """HEAD is answered immediately, and adds no client."""
     reply = await read_reply(await chat.request("HEAD poll?client_id=ann"), "HEAD")
     assert reply.status == 200
     await iterations()
@@ -160,7 +160,7 @@ async def test_head_is_answered_at_once(chat):
 
 @pytest.mark.gen_test
 async def test_http_1_0_is_closed_after_the_answer(chat, raw):
-    """A client of 1996 gets its events too."""
+    """An HTTP/1.0 client gets its events without chunks, and the connection is closed."""
     client = await raw(chat.port)
     await client.send(b"GET /chat/room/poll?client_id=ann HTTP/1.0\r\n\r\n")
     await chat.listening("ann")

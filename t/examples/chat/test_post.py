@@ -1,4 +1,4 @@
-"""Posting to the chat program: what an event is made of, and that nothing in it can run."""
+"""Posting to the chat program: the fields of an event, and that no posted script can run."""
 
 import html
 import json
@@ -16,7 +16,7 @@ LINK = re.compile(r'<a target="_blank" href="(?P<url>[^"<>]*)">(?P<text>[^"<>]*)
 
 @pytest.mark.gen_test
 async def test_an_event_has_these_fields(chat):
-    """Type, html, the three of the sender (null if not sent), address, time in seconds."""
+    """An event has a type, html, three fields of the sender or null, the address and the time."""
     reply = await chat.post(text="hello", ident="me@x", type="x", html="x", address="x", time="x")
     assert reply.status == 200
     assert reply.headers["content-type"] == "application/json"
@@ -36,7 +36,7 @@ async def test_an_event_has_these_fields(chat):
 
 @pytest.mark.gen_test
 async def test_text_is_kept(chat):
-    """White space, control characters and all of Unicode arrive as they were sent."""
+    """White space, control characters and other Unicode characters arrive unchanged."""
     text = " tab\t line\r\nend  \u2603 \U0001f600 e\u0301 esc\x1b nul\0 ;a=b+c%41 "
     await chat.post(text=text, name="\u0410\u043d\u044f", avatar="a\n")
     (event,) = await chat.events(await chat.poll("ann"))
@@ -63,7 +63,7 @@ async def test_text_is_kept(chat):
 )
 @pytest.mark.gen_test
 async def test_nothing_typed_can_run(chat, text):
-    """Beside our links there is no tag and no quote; the links lead to http only."""
+    """The html has no tags or quotes except those of its links, which are http URLs."""
     await chat.post(text=text)
     shown = chat.queue.backlog_events[0]["html"]
     rest = LINK.sub(lambda link: link["text"], shown)
@@ -76,7 +76,7 @@ async def test_nothing_typed_can_run(chat, text):
 
 @pytest.mark.gen_test
 async def test_addresses_are_links(chat):
-    """What begins with http:// or https:// is a link."""
+    """URLs that begin with http:// or https:// become links."""
     await chat.post(text="see http://x.y/?a=1&b=2, and https://z")
     assert chat.queue.backlog_events[0]["html"] == (
         'see <a target="_blank" href="http://x.y/?a=1&amp;b=2">http://x.y/?a=1&amp;b=2</a>,'
@@ -109,7 +109,7 @@ async def test_addresses_are_links(chat):
 )
 @pytest.mark.gen_test
 async def test_where_a_link_ends(chat, text, link):
-    """Punctuation behind it, and brackets around it, are no part of it."""
+    """Punctuation after a URL, and brackets around it, are not part of the link."""
     await chat.post(text=text)
     found = LINK.search(chat.queue.backlog_events[0]["html"])
     assert (found and html.unescape(found["url"])) == link
@@ -117,7 +117,7 @@ async def test_where_a_link_ends(chat, text, link):
 
 @pytest.mark.gen_test
 async def test_the_last_of_several_counts(chat):
-    """Of two texts the last is taken; an empty one is a text; the query is part of the form."""
+    """The last of two texts is published; a text can be empty, and can come from the query."""
     await chat.request("POST post", body=b"text=a&text=b")
     await chat.post(text="")
     reply = await read_reply(await chat.request("POST post?text=query"))
@@ -128,10 +128,10 @@ async def test_the_last_of_several_counts(chat):
 @pytest.mark.parametrize("body", [b"", b"ident=me", b"text", b"Text=a", b"%74ex=a"])
 @pytest.mark.gen_test
 async def test_a_text_is_needed(chat, body):
-    """Without one: 400 that says so, and nothing is published."""
+    """A request without a text is answered with 400 and the reason, and publishes no event."""
     reply = await read_reply(await chat.request("POST post", body=body))
     if body == b"text":
-        # A name without "=": no field (as in Tornado), or an empty one.
+        # A name without "=" is either ignored, as in Tornado, or an empty field.
         assert reply.status in (200, 400)
         return
     assert (reply.status, reply.body) == (400, b"missing parameter: text")
@@ -141,7 +141,7 @@ async def test_a_text_is_needed(chat, body):
 
 @pytest.mark.gen_test
 async def test_a_form_in_parts(chat, raw):
-    """multipart/form-data does as well."""
+    """A text in a multipart/form-data body is published."""
     body = b'--B\r\nContent-Disposition: form-data; name="text"\r\n\r\nhi \xe2\x98\x83\r\n--B--\r\n'
     client = await raw(chat.port)
     await client.send(
@@ -155,7 +155,7 @@ async def test_a_form_in_parts(chat, raw):
 
 @pytest.mark.gen_test
 async def test_a_body_that_is_no_form_has_no_text(chat, raw):
-    """JSON is 400, not a message."""
+    """A body of JSON is answered with 400."""
     client = await raw(chat.port)
     body = json.dumps({"text": "hi"}).encode()
     await client.send(
@@ -167,7 +167,7 @@ async def test_a_body_that_is_no_form_has_no_text(chat, raw):
 
 @pytest.mark.gen_test
 async def test_a_megabyte_is_too_much(chat):
-    """An event beyond max_event_size is 413 with a line that says both sizes; below it is sent."""
+    """An event larger than max_event_size is answered with 413 and the limit."""
     limit = MessageQueue.max_event_size
     reply = await chat.post(text="x" * limit)
     assert reply.status == 413
@@ -192,7 +192,7 @@ async def test_a_megabyte_is_too_much(chat):
 )
 @pytest.mark.gen_test
 async def test_other_sites_cannot_post(chat, headers, status, expect_log):
-    """A browser that was sent here by another site is refused; a program is not."""
+    """A post from a page of another site is refused; one from the same site is not."""
     if status == 403:
         with expect_log("tornado.general", "403 POST"):
             reply = await chat.post(*headers, text="x")
@@ -205,7 +205,7 @@ async def test_other_sites_cannot_post(chat, headers, status, expect_log):
 @pytest.mark.parametrize("room", ["lobby", "a.b-c_9", "..", "poll", "x" * 1024])
 @pytest.mark.gen_test
 async def test_rooms(chat, room):
-    """A room is any word with dots and dashes; each has a page of its own."""
+    """Letters, digits, "_", dots and dashes can name a room, in which clients get messages."""
     chat.room = room
     assert (await chat.post(text="hi")).status == 200
     assert len(await chat.events(await chat.poll("ann"))) == 1
@@ -218,7 +218,7 @@ async def test_rooms(chat, room):
 @pytest.mark.parametrize("room", ["a%20b", "caf%C3%A9", "a%0a", "%00", "a%2Fb", ""])
 @pytest.mark.gen_test
 async def test_what_is_no_room(chat, room):
-    """Other names are 404."""
+    """Requests for rooms with other names are answered with 404."""
     chat.room = room
     assert (await read_reply(await chat.request("GET poll?client_id=a"))).status == 404
     assert (await read_reply(await chat.request("POST post", body=b"text=a"))).status == 404
@@ -226,7 +226,7 @@ async def test_what_is_no_room(chat, room):
 
 @pytest.mark.gen_test
 async def test_a_room_with_a_name_without_end(chat):
-    """More than 1024 characters are refused, with a line that says so."""
+    """A name of more than 1024 characters is answered with 400 and the reason."""
     chat.room = "x" * 1025
     for line, body in (
         ("GET poll?client_id=a", b""),

@@ -1,4 +1,4 @@
-"""The chat with three processes over Redis: it does not matter which one a client comes to."""
+"""The chat in three processes with Redis: clients can connect to any of them."""
 
 import os
 import re
@@ -27,7 +27,7 @@ class Stream(Subscriber):
         return stream
 
     async def texts(self, count):
-        """Those of the next messages."""
+        """The texts of the next `count` messages."""
         return [(await self.next()).data["html"] for _ in range(count)]
 
 
@@ -39,8 +39,9 @@ def post(port, text):
 
 @pytest.mark.gen_test
 async def test_three_processes(popen, tmp_path, redis_server):
-    """What is posted to one reaches the streams of all. One that is killed comes back, and its
-    clients go on where they were, at any other.
+    """A message that is posted to one process reaches the streams of all.
+
+    A process that is killed is started again, and its clients resume at any process.
     """
     port = free_port()
     variables = {"TATSUMAKI_ENGINE": redis_server.url, "PORT": str(port)}
@@ -53,7 +54,7 @@ async def test_three_processes(popen, tmp_path, redis_server):
     texts = [f"m{number}" for number in range(6)]
     for text in texts:
         post(port, text)
-    # The chat does not wait until a message is accepted: two workers may swap theirs.
+    # The chat does not wait until a message is accepted, so two workers may swap their messages.
     orders = [await stream.texts(len(texts)) for stream in streams]
     assert sorted(orders[0]) == texts
     assert orders == [orders[0]] * STREAMS
@@ -81,6 +82,6 @@ async def test_three_processes(popen, tmp_path, redis_server):
     assert process.wait(STOP) == 0
     lines = [line for line in log.read_text().splitlines() if "/chat/lobby/events" in line]
     numbers = {re.search(r"worker (\d)", line)[1] for line in lines}
-    # A worker that is killed cannot log its streams, but one of its clients may come back to it.
+    # A killed worker cannot log its streams, but a client may reconnect to its replacement.
     assert len(numbers) >= 2
     assert "Traceback" not in log.read_text()

@@ -1,4 +1,4 @@
-"""Clients that go and come back: nothing they miss is lost, and nothing of them stays."""
+"""Clients that leave and come back: they miss no event, and those that stay away are released."""
 
 import asyncio
 import gc
@@ -26,13 +26,13 @@ def handlers(program, monkeypatch):
     return made
 
 
-# -- long polls: nothing is lost
+# -- long polls: no event is lost
 
 
 @pytest.mark.parametrize("way", WAYS)
 @pytest.mark.gen_test
 async def test_published_in_the_instant_it_leaves(chat, way):
-    """The client leaves, and an event is published before the loop can notice."""
+    """A client gets an event that was published before the server noticed that it had left."""
     client = await chat.waiting("ann")
     getattr(client, way)()
     await chat.publish(1)
@@ -44,7 +44,7 @@ async def test_published_in_the_instant_it_leaves(chat, way):
 @pytest.mark.parametrize("way", WAYS)
 @pytest.mark.gen_test
 async def test_published_while_it_is_away(chat, way):
-    """The server has noticed; all three events come when it is back."""
+    """A client that comes back gets the three events that were published while it was away."""
     client = await chat.waiting("ann")
     getattr(client, way)()
     await chat.absent("ann")
@@ -55,7 +55,7 @@ async def test_published_while_it_is_away(chat, way):
 @pytest.mark.parametrize("way", WAYS)
 @pytest.mark.gen_test
 async def test_published_before_it_is_there(chat, way):
-    """The client leaves right after asking: the backlog that it is to get is not used up."""
+    """A client that leaves right after its request gets its event with the next poll."""
     await chat.publish(1)
     assert await chat.numbers(await chat.poll("ann")) == [1]
     await chat.publish(2)
@@ -69,7 +69,7 @@ async def test_published_before_it_is_there(chat, way):
 @pytest.mark.parametrize("kind", ["poll", "mxhrpoll"])
 @pytest.mark.gen_test
 async def test_it_asks_and_is_gone(chat, handlers, kind, way):
-    """Request and end come together: nobody waits for somebody who is not there."""
+    """Requests of clients that leave immediately are released, and the next poll gets the event."""
     clients = [await chat.request(f"GET {kind}?client_id=ann") for _ in range(3)]
     for client in clients:
         getattr(client, way)()
@@ -83,7 +83,7 @@ async def test_it_asks_and_is_gone(chat, handlers, kind, way):
 @pytest.mark.engines("memory", "sqlite")  # it looks at the log without a client
 @pytest.mark.gen_test
 async def test_it_comes_back_before_it_has_left(chat):
-    """The new request is there while the old connection still looks alive."""
+    """A new poll gets the events even if the server has not noticed the end of the old one."""
     start = chat.queue.cursor()
     old = await chat.waiting("ann")
     await chat.publish(1)
@@ -99,7 +99,7 @@ async def test_it_comes_back_before_it_has_left(chat):
 
 @pytest.mark.gen_test
 async def test_thirty_leave_at_once(chat):
-    """Ten each way, and the event is published in the same instant: all have it in the end."""
+    """Thirty clients that leave as an event is published get the event when they come back."""
     names = [f"c{number}" for number in range(30)]
     clients = [await chat.poll(name) for name in names]
     await chat.listening(*names)
@@ -118,7 +118,7 @@ async def test_thirty_leave_at_once(chat):
 )
 @pytest.mark.gen_test
 async def test_one_that_talks_on(chat, handlers, way, talk):
-    """A client that sent more after its request is seen to leave all the same."""
+    """The server notices that a client has left even if it sent more after its request."""
     client = await chat.poll("ann")
     for data in talk:
         await client.send(data)
@@ -133,7 +133,7 @@ async def test_one_that_talks_on(chat, handlers, way, talk):
 @pytest.mark.parametrize("way", ["close", "reset"])
 @pytest.mark.gen_test
 async def test_it_leaves_while_the_answer_is_written(small_buffers, chat, raw_small, way):
-    """An answer that did not reach the kernel was not received: it comes again."""
+    """A client that leaves while its answer is written gets the events of the answer again."""
     client = await chat.waiting("ann", raw=raw_small)
     chat.queue.publish({"n": 1, "text": "x" * 900_000})
     await client.read_until(b"\r\n\r\n")
@@ -145,7 +145,7 @@ async def test_it_leaves_while_the_answer_is_written(small_buffers, chat, raw_sm
 
 @pytest.mark.gen_test
 async def test_a_slow_reader_gets_its_answer_once(small_buffers, chat, raw_small):
-    """It takes its time, and the answer counts as received at the end of it."""
+    """A client that reads its answer slowly gets the events of the answer only once."""
     client = await chat.waiting("ann", raw=raw_small)
     chat.queue.publish({"n": 1, "text": "x" * 300_000})
     await asyncio.sleep(0.05)
@@ -157,7 +157,7 @@ async def test_a_slow_reader_gets_its_answer_once(small_buffers, chat, raw_small
 @pytest.mark.engines("memory")  # the clock is moved
 @pytest.mark.gen_test
 async def test_thirty_seconds(chat, clock):
-    """It is expected back for 30 seconds; later it is somebody new, who gets the backlog."""
+    """A client resumes within 30 seconds; later, it is a new client, which gets the backlog."""
     await chat.publish(*range(5))
     assert len(await chat.events(await chat.poll("ann"))) == 5
     await clock.advance(29)
@@ -169,13 +169,13 @@ async def test_thirty_seconds(chat, clock):
     assert await chat.numbers(await chat.poll("ann")) == list(range(6))
 
 
-# -- streams: nothing is lost
+# -- streams: no event is lost
 
 
 def received(data):
-    """The numbers and ids of the parts that are complete in the bytes of a stream.
+    """The numbers and ids of the complete parts in the bytes of a stream.
 
-    A chunk may be cut off at its end.
+    The last chunk may be incomplete.
     """
     head, body = data.split(b"\r\n\r\n", 1)
     delimiter = b"--" + re.search(rb'boundary="(\w+)"', head)[1] + b"\n"
@@ -194,7 +194,7 @@ def received(data):
 
 
 async def keep_reading(client, enough):
-    """Reads until `enough(data)`; gives all that came so far."""
+    """Reads until `enough(data)` is true; returns all bytes so far."""
     while not enough(client._buffer):
         chunk = await client._receive()
         assert chunk, client._buffer[-200:]
@@ -203,12 +203,12 @@ async def keep_reading(client, enough):
 
 
 def opened(data):
-    """The head and the first boundary are there."""
+    """Whether the head and the first boundary have arrived."""
     return b"\n\r\n" in data.partition(b"\r\n\r\n")[2]
 
 
 def has(number):
-    """The part of that number is there."""
+    """A function that tells whether the part with this number has arrived."""
     return lambda data: opened(data) and number in [n for n, _ in received(data)]
 
 
@@ -227,7 +227,7 @@ async def test_what_a_stream_had_unsent_comes_again(
     way,
     bursts,
 ):
-    """A reader that was slow and vanishes: what the kernel did not take is sent when it is back."""
+    """A slow client that leaves gets, when it is back, the events that the kernel did not take."""
     count = 24  # not more than the backlog
     if bursts == 0:
         for number in range(count):
@@ -241,7 +241,7 @@ async def test_what_a_stream_had_unsent_comes_again(
             chat.queue.publish({"n": number, "text": "x" * 10_000})
         await asyncio.sleep(0.02)
     if bursts == 2:
-        # It reads until the first burst is out, and the second is what the kernel does not take.
+        # The client reads until the first burst is sent; the kernel does not take the second.
         first = count // 2 * 10_000
         await keep_reading(client, lambda _: sum(sends[port]) > first + 3_000)
     getattr(client, way)()
@@ -253,7 +253,7 @@ async def test_what_a_stream_had_unsent_comes_again(
     back = [number for number, _ in received(await keep_reading(again, has("end")))]
     assert back[-1] == "end"
     assert len(back) > 1, "all that was unsent is lost"
-    # The rest without a hole, from what was not complete in the kernel on, or before.
+    # The rest without a hole, beginning at or before the first event that was not sent completely.
     first_unsent = taken // 10_000 - 1
     assert back[0] <= first_unsent + 1
     assert back[:-1] == list(range(back[0], count))
@@ -263,7 +263,7 @@ async def test_what_a_stream_had_unsent_comes_again(
 @pytest.mark.parametrize("way", WAYS)
 @pytest.mark.gen_test
 async def test_a_cursor_makes_up_for_all(small_buffers, chat, raw_small, way):
-    """A client that says what it has gets exactly the rest, whatever lay in the kernel."""
+    """A client that sends its cursor gets exactly the rest, whatever the kernel had taken."""
     client = await stream(chat, "&last_event_id=", raw=raw_small)
     await chat.listening("ann")
     for number in range(24):
@@ -282,7 +282,7 @@ async def test_a_cursor_makes_up_for_all(small_buffers, chat, raw_small, way):
 @pytest.mark.parametrize("way", WAYS)
 @pytest.mark.gen_test
 async def test_a_stream_that_goes_before_the_backlog_is_sent(chat, way):
-    """The backlog that never left the process is there for the next try."""
+    """A client that leaves before its events are sent gets them with its next stream."""
     await chat.publish(1)
     (event,) = chat.queue.backlog_events
     client = await stream(chat, f"&last_event_id={event.id}")
@@ -292,7 +292,7 @@ async def test_a_stream_that_goes_before_the_backlog_is_sent(chat, way):
     await chat.publish(2, 3)
     client = await stream(chat)
     getattr(client, way)()
-    # Nothing says that it saw them: they come again, unless the kernel had taken them.
+    # The events come again, unless the kernel had taken them.
     await asyncio.sleep(0.03)
     await chat.absent("ann")
     unread = chat.queue.clients["ann"].cursor
@@ -304,11 +304,11 @@ async def test_a_stream_that_goes_before_the_backlog_is_sent(chat, way):
         assert unread == chat.queue.cursor()
 
 
-# -- nothing stays
+# -- all clients are released
 
 
 def waiting_polls():
-    """The polls whose timeouts are still to come."""
+    """The polls whose timeouts are still pending."""
     last = timeouts._last and timeouts._last()
     return [poll for bucket in last._buckets.values() for poll in bucket] if last else []
 
@@ -319,7 +319,7 @@ def waiting_polls():
 @pytest.mark.parametrize("talk", [b"", b"GET / HTTP/1.1\r\n\r\n"])
 @pytest.mark.gen_test
 async def test_who_vanished_is_released(chat, handlers, way, kind, talk):
-    """Handler, socket and timer are gone within a second, without help of the collector."""
+    """The handler, socket and timer of a client that left are released without the collector."""
     clients = [await chat.request(f"GET {kind}?client_id={name}") for name in "abc"]
     await chat.listening(*"abc")
     assert len(handlers) == open_sockets(chat.port) == 3
@@ -341,7 +341,7 @@ async def test_who_vanished_is_released(chat, handlers, way, kind, talk):
 
 @pytest.mark.gen_test
 async def test_a_room_that_all_left_is_forgotten(chat, clock):
-    """Nobody came back in time, and nothing is kept: neither clients nor the room."""
+    """A room is forgotten together with its client when the client does not come back in time."""
     for kind in ("poll", "mxhrpoll"):
         client = await chat.request(f"GET {kind}?client_id=ann")
         await chat.listening("ann")

@@ -1,4 +1,4 @@
-"""Two pages in Chromium, each at another worker; Redis is between them."""
+"""Two pages in Chromium, connected to two workers that share a Redis."""
 
 import pytest
 from playwright.sync_api import expect
@@ -12,7 +12,7 @@ def redis(make_redis):
 
 @pytest.fixture
 def enter(redis, serve_program, new_page):
-    """`page = enter("Ann")`: a visitor whose page is live, at a worker of its own."""
+    """`page = enter("Ann")` opens a page as a new visitor, connected to a new worker."""
 
     def enter(name, transport=""):
         environment = {"TATSUMAKI_ENGINE": redis.url}
@@ -48,8 +48,9 @@ LISTEN = """async () => {
 
 
 def test_redis_restarts(enter, redis, page_errors):
-    """Neither page loses or repeats a line, also of those that are said while Redis is away. An
-    EventSource that begins then does not give up.
+    """No page loses or repeats a message, even one that is sent while Redis is away.
+
+    An EventSource that connects while Redis is away does not give up.
     """
     page_errors.allow("503")
     pages = ann, bob = enter("Ann"), enter("Bob", "?transport=websocket")

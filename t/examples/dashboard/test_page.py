@@ -18,13 +18,13 @@ def dashboard(serve_program):
 
 
 def points(page, name):
-    """How many looks the line of a drawing has."""
+    """The number of points in the line of a chart."""
     path = page.locator(f"#{name} .line").last.get_attribute("d")
     return path.count("L") + 1
 
 
 def test_each_state_has_a_word():
-    """The page can show each state that tatsumaki.js has."""
+    """The page has a word for each state of tatsumaki.js."""
     types = (ROOT / "tatsumaki_py/static/tatsumaki.d.ts").read_text()
     states = re.findall(r"\w+", re.search(r"type State = (.*);", types)[1])
     script = (ROOT / "examples/dashboard/static/dashboard.js").read_text()
@@ -33,7 +33,7 @@ def test_each_state_has_a_word():
 
 
 def test_live(dashboard, new_page, page_errors):
-    """All figures come and go on, for several pages, and after a restart of the server."""
+    """Several pages show all figures, and the figures continue after the server is restarted."""
     first, second = (
         new_page(),
         new_page(color_scheme="dark", viewport={"width": 390, "height": 844}),

@@ -1,4 +1,4 @@
-"""The recipe, with streams that the server ends after about a second."""
+"""The program of the recipe, with streams that the server ends after about a second."""
 
 import runpy
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Channels beside a Bokeh document and beside a Panel app."""
+"""Channels in the same server as a Bokeh document and a Panel app."""
 
 import json
 import re
@@ -27,7 +27,7 @@ def bokeh(serve_programs):
 @pytest.mark.parametrize("transport", TRANSPORTS)
 @pytest.mark.gen_test
 async def test_events(bokeh, transport):
-    """Every transport, beside Bokeh's own pages."""
+    """A client gets events on every transport from the server that also serves Bokeh pages."""
 
     async def publish(number):
         body = json.dumps({"n": number})
@@ -43,7 +43,7 @@ async def test_events(bokeh, transport):
 
 @pytest.mark.gen_test
 async def test_sessions(bokeh):
-    """A function that makes a Bokeh page publishes."""
+    """The function that makes a Bokeh page publishes an event about each session."""
     async with Subscriber(f"{bokeh}events/sessions") as client:
         assert (await ask(f"{bokeh}page")).code == 200
         (event,) = await client.take(1)
@@ -51,7 +51,7 @@ async def test_sessions(bokeh):
 
 
 async def check_page(url, page, pane):
-    """What is said on a page reaches subscribers, and what they say reaches each page."""
+    """Fails unless a text from a page reaches a subscriber, and a posted text reaches each page."""
     expected = [{"text": "by Ann"}, {"nothing": "1"}, {"text": "from outside"}]
     async with (
         Subscriber(f"{url}events/chat", "sse") as client,
@@ -62,7 +62,7 @@ async def check_page(url, page, pane):
         assert await client.take(1) == expected[:1]
         await bob.until_changed(pane, "text", "by Ann")
         client.close()
-        # What has no text does not end the poll of a page.
+        # An event without a text does not end the poll of a page.
         for body in ("nothing=1", "text=from+outside"):
             assert (await ask(f"{url}publish/chat", "POST", body)).code == 200
         for session in (ann, bob):
@@ -73,20 +73,20 @@ async def check_page(url, page, pane):
 
 @pytest.mark.gen_test
 async def test_bokeh_page(bokeh):
-    """A document of Bokeh, whose callbacks run in the event loop."""
+    """A Bokeh document, whose callbacks run in the event loop, exchanges texts."""
     await check_page(bokeh, "page", "PreText")
 
 
 @pytest.mark.gen_test
 async def test_panel_page(serve_program):
-    """A page of Panel, whose callbacks run in threads."""
+    """A Panel page, whose callbacks run in threads, exchanges texts."""
     pytest.importorskip("panel")
     await check_page(serve_program(FOLDER / "panel_app.py").url, "page", "HTML")
 
 
 @pytest.mark.gen_test
 async def test_panel_command(popen, tmp_path):
-    """The same app, served by Panel's command with the routes as a plugin."""
+    """The Panel page exchanges texts if Panel's command serves it, with the routes as a plugin."""
     pytest.importorskip("panel")
     url = f"http://127.0.0.1:{free_port()}/"
     panel = Path(sys.executable).with_name("panel")

@@ -27,13 +27,13 @@ def recipe():
 
 @pytest.fixture
 def app(recipe):
-    """Its application."""
+    """The application of the program."""
     return recipe["app"]
 
 
 @pytest.mark.gen_test
 async def test_bytes(recipe, http_server, http_port, raw):
-    """They are those of Datastar's own package for Python, with an id more."""
+    """Patches have the same bytes as those of Datastar's Python package, ids included."""
     mq = MessageQueue.instance("vote")
     html = '<ul id="votes">\n<li>Tea</li>\n\n</ul>'
     events = [recipe["patch_elements"](html), recipe["patch_signals"]('{"total":1}')]
@@ -68,8 +68,9 @@ def expect_votes(page, *votes):
 
 
 def test_a_vote(vote, new_page, page_errors):
-    """Two pages show the same votes, also after their streams ended, and after the server was
-    killed. What a user wrote is text.
+    """Two pages show the same votes, even after their streams ended and the server was killed.
+
+    Text from users is shown as text.
     """
     page_errors.allow(f"{GONE}|Datastar failed to reach|network error|Failed to fetch")
     ann, bob = new_page(), new_page()
@@ -100,5 +101,5 @@ def test_a_vote(vote, new_page, page_errors):
 
 
 def test_the_page():
-    """It shows the code of the program."""
+    """The page shows the code of the program."""
     assert_excerpts("docs/recipes/datastar.md", RECIPE, languages=["py", "html"])

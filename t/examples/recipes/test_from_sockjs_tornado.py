@@ -1,4 +1,4 @@
-"""A chat on sockjs-tornado, and the same chat moved, with both endpoints in one program."""
+"""A chat on sockjs-tornado, and the migrated chat with both endpoints in one program."""
 
 import json
 import sys
@@ -18,7 +18,7 @@ from tatsumaki_py.testing import Subscriber
 # Installed by `make test`.
 SOCKJS = Path(sys.prefix) / "sockjs"
 PROGRAM = "examples/recipes/from_sockjs_tornado.py"
-# Those that need sockjs-tornado.
+# The code blocks that need sockjs-tornado.
 BEFORE, BRIDGE = code_blocks("from-sockjs-tornado", "py")
 
 
@@ -29,7 +29,7 @@ class SockJS:
         self.url = f"{url}/000/{session}"
 
     async def poll(self):
-        """The messages of the next frame; its first letter, if it has none."""
+        """The messages of the next frame, or its first letter if it has none."""
         answer = await ask(f"{self.url}/xhr", "POST", "")
         frame = answer.body.decode().rstrip("\n")
         return json.loads(frame[1:]) if frame.startswith("a") else frame
@@ -47,7 +47,7 @@ def sockjs():
 
 @pytest.mark.gen_test
 async def test_before(sockjs, monkeypatch):
-    """What the page shows of sockjs-tornado is a chat."""
+    """The page's code for sockjs-tornado is a working chat."""
     namespace = {}
     monkeypatch.setattr(sys, "path", [sockjs, *sys.path])
     with warnings.catch_warnings():
@@ -66,7 +66,7 @@ async def test_before(sockjs, monkeypatch):
 
 @pytest.mark.gen_test
 async def test_side_by_side(sockjs, serve_program):
-    """A page of SockJS and one of tatsumaki.js are in the same chat; the latter loses nothing."""
+    """A SockJS client and a subscriber share a chat; the subscriber loses no message."""
     url = serve_program(PROGRAM, environment={"PYTHONPATH": sockjs}).url
     old = SockJS(f"{url}sockjs", "old")
     assert await old.poll() == "o"

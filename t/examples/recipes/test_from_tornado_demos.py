@@ -13,7 +13,7 @@ PROGRAM = "examples/recipes/from_tornado_demos/app.py"
 
 
 def data(client, channel="chat"):
-    """What came on a channel, over all connections."""
+    """The data of all messages of a channel, over all connections."""
     return [message.data for message in client.messages if message.channel == channel]
 
 
@@ -29,8 +29,9 @@ async def say(url, text, **headers):
 
 @pytest.mark.gen_test
 async def test_chat(serve_program):
-    """A page is rendered with the messages and a cursor; after it, each client gets each message
-    once, also one that was away.
+    """A page is rendered with the messages and a cursor.
+
+    Each client gets each message after the cursor once, even a client that was away.
     """
     url = serve_program(PROGRAM).url
     await say(url, "<before>")

@@ -1,4 +1,4 @@
-"""Fragments of HTML for htmx 4 and 2, in a real browser."""
+"""HTML fragments for htmx 4 and 2, in a real browser."""
 
 import re
 import runpy
@@ -50,8 +50,9 @@ def expect_items(page, *texts):
 
 @pytest.mark.parametrize("path", ["", "2"])
 def test_messages(wall, page, page_errors, path):
-    """A page shows each message once: before it subscribed, after that, and after a restart. What
-    users wrote is text.
+    """A page shows each message once, from before it subscribed, after that and after a restart.
+
+    Text from users is shown as text.
     """
     page_errors.allow(GONE)
     page_errors.allow(HTMX_LOGS)
@@ -77,7 +78,7 @@ def test_messages(wall, page, page_errors, path):
 
 @pytest.mark.parametrize("path", ["", "2"])
 def test_a_gap(wall, page, page_errors, path):
-    """A page that missed events is loaded again."""
+    """A page that has missed events is reloaded."""
     page_errors.allow(HTMX_LOGS)
     say(wall, "one")
     gap = "id: 2-2\nevent: gap\ndata: {}\n\n"
@@ -90,7 +91,7 @@ def test_a_gap(wall, page, page_errors, path):
 
 
 def test_the_page():
-    """It shows the code of the program, and the addresses of the versions that are tested."""
+    """The page shows the code of the program, and the URLs of the versions that are tested."""
     page = "docs/recipes/htmx.md"
     assert_excerpts(page, "examples/recipes/htmx.py", languages=["py", "html"])
     addresses = re.findall(r'src="https://cdn.jsdelivr.net/npm/([^"]+)"', (ROOT / page).read_text())

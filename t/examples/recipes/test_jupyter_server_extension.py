@@ -1,4 +1,4 @@
-"""The extension of Jupyter Server, installed, in a real server with a kernel."""
+"""The extension of Jupyter Server, installed in a real server with a kernel."""
 
 import json
 import shutil
@@ -23,7 +23,7 @@ TOKEN = {"Authorization": "token secret"}
 
 @pytest.fixture(scope="module")
 def installed(tmp_path_factory):
-    """Where pip has put the extension, with the file that enables it."""
+    """The folder in which pip has installed the extension and the file that enables it."""
     source, target = (tmp_path_factory.mktemp(name) for name in ("source", "target"))
     # A build writes into the folder.
     shutil.copytree(ROOT / FOLDER, source, dirs_exist_ok=True)
@@ -93,7 +93,7 @@ async def test_extension(jupyter):
         assert (await ask(publish, "POST", "text=x")).code == 403
         assert (await ask(f"{url}live")).code == 302
 
-        # A browser that has logged in needs the XSRF token, too.
+        # A browser that has logged in also needs the XSRF token.
         page = await ask(f"{url}live?token=secret")
         cookies = "; ".join(line.split(";")[0] for line in page.headers.get_list("Set-Cookie"))
         assert (await ask(publish, "POST", "text=x", Cookie=cookies)).code == 403

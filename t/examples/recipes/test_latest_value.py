@@ -1,4 +1,4 @@
-"""The last value of each key, on a real socket and in a browser."""
+"""The last value of each key, for a client and in a browser."""
 
 import json
 import re
@@ -15,7 +15,7 @@ PROGRAM = "examples/recipes/latest_value.py"
 
 
 async def publish(url, currency, rate):
-    """Publishes a rate, as the page does."""
+    """Publishes a rate as the page does."""
     body = json.dumps({"currency": currency, "rate": rate})
     headers = {"Content_Type": "application/json", "Event_Key": currency}
     answer = await ask(f"{url}publish/rates", "POST", body, **headers)
@@ -23,14 +23,15 @@ async def publish(url, currency, rate):
 
 
 async def rates(client, count):
-    """The next rates that a client gets."""
+    """The next `count` rates that a client gets."""
     return [tuple((await client.next()).data.values()) for _ in range(count)]
 
 
 @pytest.mark.gen_test
 async def test_newcomers_and_reconnects(serve_program, tmp_path):
-    """A new client gets the last rates, also after a restart; one that comes back gets what it
-    missed.
+    """A new client gets the last rates, even after a restart.
+
+    A client that reconnects gets the events that it missed.
     """
     environment = {"TATSUMAKI_ENGINE": f"sqlite:{tmp_path / 'rates.db'}"}
     program = serve_program(PROGRAM, environment=environment)
@@ -51,7 +52,7 @@ async def test_newcomers_and_reconnects(serve_program, tmp_path):
 
 
 def test_the_page(serve_program, page, page_errors):
-    """It shows one row for each currency, and what users publish is text."""
+    """The page shows one row for each currency, and text from users as text."""
     page_errors.allow(GONE)
     program = serve_program(PROGRAM)
     page.goto(program.url)
@@ -65,7 +66,7 @@ def test_the_page(serve_program, page, page_errors):
 
 
 def test_the_page_of_the_recipe():
-    """The code that it shows is that of the program."""
+    """The recipe's page shows the code of the program."""
     program = re.sub(r"\s+", " ", (ROOT / PROGRAM).read_text())
     for language in ("py", "js"):
         (block,) = code_blocks("latest-value", language)

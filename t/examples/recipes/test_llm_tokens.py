@@ -1,4 +1,4 @@
-"""An answer that arrives token by token, on pages that are reloaded."""
+"""An answer that arrives token by token, on pages that users reload."""
 
 import ast
 import re
@@ -42,14 +42,14 @@ def expect_some(page):
 
 
 def expect_all(page):
-    """Each token is there once; the page has no connection any more."""
+    """Waits for the end of the answer; fails unless the page shows each token once."""
     expect(page.locator("#answer")).to_have_attribute("aria-busy", "false")
     expect(page.locator("h1")).to_have_text(QUESTION)
     assert text(page) == TEXT
 
 
 def test_reloads(server, page, page_errors):
-    """In the middle, and after the end; a second tab and another visitor see the same."""
+    """A reload, a second tab and a visit after the end all show the whole answer."""
     page_errors.allow("404")
     ask(server, page)
     expect_some(page)
@@ -59,7 +59,7 @@ def test_reloads(server, page, page_errors):
     page_errors.watch(second)
     second.goto(page.url)
     assert len(text(page)) < len(TEXT)
-    page.goto("about:blank")  # nobody has to wait for the answer
+    page.goto("about:blank")  # the answer continues without a page
     expect_all(second)
     page.goto(second.url)
     expect_all(page)
@@ -80,7 +80,7 @@ def test_lost_connections(server, page, page_errors):
 
 
 def test_the_server_stops(server, page):
-    """The page is told that the answer broke off, and does not wait for more."""
+    """If the server stops, the page says that the answer broke off, and does not wait for more."""
     ask(server, page)
     expect_some(page)
     server.signal(signal.SIGTERM)
@@ -90,5 +90,5 @@ def test_the_server_stops(server, page):
 
 
 def test_the_page():
-    """It shows the code of the program."""
+    """The page shows the code of the program."""
     assert_excerpts("docs/recipes/llm-tokens.md", PROGRAM)

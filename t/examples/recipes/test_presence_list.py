@@ -26,7 +26,7 @@ def processes(redis_server, tmp_path):
 
 @pytest.fixture
 def come(new_page):
-    """`page = come(program, "Ann")`: a browser of that person, who is in the room."""
+    """`page = come(program, "Ann")` opens a browser as this person, who enters the room."""
 
     def come(program, name):
         page = new_page()
@@ -57,13 +57,14 @@ def record(page):
 
 
 def test_presence(processes, come, page_errors):
-    """A person with several tabs and browsers is there once, and until the last one is closed.
-    A reload and a restart of a server change nothing.
+    """A person with several tabs and browsers is listed once, until the last one is closed.
+
+    A reload and a restart of a server do not change the list.
     """
     page_errors.allow(GONE)
     first, second = processes
     bob = come(second, "Bob")
-    # The guests whose names were changed leave.
+    # Guests leave when their names are changed.
     expect_people(bob, "Bob")
     record(bob)
     ann = come(first, HOSTILE)
@@ -94,5 +95,5 @@ def test_presence(processes, come, page_errors):
 
 
 def test_the_page():
-    """It shows the code of the program."""
+    """The page shows the code of the program."""
     assert_excerpts("docs/recipes/presence-list.md", RECIPE)

@@ -1,4 +1,4 @@
-"""Two processes over Redis, and the pages of two users, one of them on another origin."""
+"""Two processes that share a Redis, with pages of two users, one of them on another origin."""
 
 import pytest
 from playwright.sync_api import expect
@@ -11,8 +11,9 @@ FOLDER = "examples/recipes/private-channels"
 
 @pytest.fixture
 def processes(redis_server, tmp_path):
-    """Two `Program`s with one Redis and one database. Pages of the second get tickets of the
-    first.
+    """Two `Program`s with one Redis and one database.
+
+    Pages from the origin of the second program get tickets from the first.
     """
     ports = free_port(), free_port()
     environment = {
@@ -29,7 +30,7 @@ def processes(redis_server, tmp_path):
 
 @pytest.fixture
 def log_in(new_page):
-    """`page = log_in(program, "ann")`: a browser in which this user is logged in."""
+    """`page = log_in(program, "ann")` opens a browser and logs this user in."""
 
     def log_in(program, user):
         page = new_page()
@@ -59,7 +60,7 @@ def send(page, to, text):
 
 
 def connect_elsewhere(new_page, program, token):
-    """A page from another origin, without a cookie."""
+    """Opens a page from another origin, without a cookie, and connects it."""
     page = new_page()
     page.goto(f"{program.url}elsewhere")
     page.get_by_label("Token").fill(token)
@@ -68,8 +69,10 @@ def connect_elsewhere(new_page, program, token):
 
 
 def test_private_channels(processes, log_in, new_page, page_errors):
-    """A user gets the messages to this user, once each, over a restart; a logout ends the pages of
-    a session, and a ban all pages of a user, also those of other processes and origins.
+    """A user gets each message for this user once, even across a restart.
+
+    A logout ends the connections of a session, and a ban ends all connections of a user, even
+    those to other processes and from other origins.
     """
     page_errors.allow(f"{GONE}|401|403")
     first, second = processes
@@ -113,6 +116,6 @@ def test_private_channels(processes, log_in, new_page, page_errors):
 
 
 def test_the_page():
-    """It shows the code of the program."""
+    """The page shows the code of the program."""
     templates = [f"{FOLDER}/templates/{name}.html" for name in ("page", "elsewhere")]
     assert_excerpts("docs/recipes/private-channels.md", f"{FOLDER}/app.py", *templates)

@@ -1,4 +1,4 @@
-"""Programs without an event loop publish: a Celery task, the lines of a crontab, a Django view."""
+"""Programs without an event loop publish: a Celery task, commands of cron and a Django view."""
 
 import os
 import re
@@ -46,7 +46,7 @@ def wait_for(log, text):
 
 @pytest.mark.gen_test
 async def test_celery(app, redis_server, popen, tmp_path):
-    """A task that runs twice publishes once. One that finds no server publishes when it is back."""
+    """A task that runs twice publishes once; without a server, it is retried later."""
     environment = {"BROKER": redis_server.url, "PUBLISH_URL": publish_url(app)}
     worker = [BIN / "celery", "-A", "tasks", "worker", "--concurrency=1", "--loglevel=INFO"]
     worker += ["--without-gossip", "--without-mingle", "--without-heartbeat"]
@@ -71,7 +71,7 @@ async def test_celery(app, redis_server, popen, tmp_path):
 
 @pytest.mark.gen_test
 async def test_cron(app, tmp_path):
-    """Each line runs in the shell, and the event of an hour is published once."""
+    """Each line of the crontab runs in the shell, and both lines publish one event in all."""
     (tmp_path / "stock").write_text("98")
     (tmp_path / "push-header").write_text("Authorization: Basic c2hvcDpzZXNhbWU=\n")
     async with Subscriber(f"{app.url}events/orders") as client:
@@ -96,7 +96,7 @@ async def test_cron(app, tmp_path):
 
 
 def cron_lines():
-    """The commands of the crontab, as cron hands them to the shell."""
+    """The commands of the crontab, as cron passes them to the shell."""
     lines = re.findall(r"^(?:\S+ ){5} (.+)", (FOLDER / "crontab").read_text(), re.M)
     return [line.replace(r"\%", "%") for line in lines]
 
@@ -133,7 +133,7 @@ def open_shop(popen, tmp_path):
 
 @pytest.mark.gen_test
 async def test_django(app, open_shop):
-    """After the commit, and only then. Without the push server, the view answers all the same."""
+    """The view publishes only after a commit, and answers even without the push server."""
     shop = open_shop(publish_url(app))
     async with Subscriber(f"{app.url}events/orders") as client:
         await client.start()
@@ -151,7 +151,7 @@ async def test_django(app, open_shop):
 
 @pytest.mark.gen_test
 async def test_django_through_redis(serve_program, redis_server, open_shop):
-    """The same view publishes through the Redis of the servers, and while they are away."""
+    """The view publishes through the Redis of the servers, even while they are stopped."""
     app = serve_program(APP, environment={"TATSUMAKI_ENGINE": redis_server.url})
     shop = open_shop(redis_server.url)
     async with Subscriber(f"{app.url}events/orders") as client:
@@ -166,7 +166,7 @@ async def test_django_through_redis(serve_program, redis_server, open_shop):
 
 
 def test_the_page():
-    """It shows the code of the programs."""
+    """The page shows the code of the programs."""
     programs = [f"examples/recipes/publish-from-elsewhere/{name}" for name in NAMES]
     languages = ("python", "py", "text")
     assert_excerpts("docs/recipes/publish-from-elsewhere.md", *programs, languages=languages)

@@ -25,8 +25,9 @@ def expect_scores(page, *scores):
 
 
 def test_no_hole_and_no_reload(board, page, page_errors):
-    """Goals before the page was rendered, before it subscribed, after that, and while it had no
-    connection for so long that the server does not know its position any more.
+    """A page shows goals from before it was rendered, before it subscribed and after that.
+
+    After a restart in which the server lost its events, the page loads its state, not itself.
     """
     page_errors.allow(GONE)
     goal(board, "Red")
@@ -54,7 +55,7 @@ def test_no_hole_and_no_reload(board, page, page_errors):
 
 
 def test_without_the_script(board, new_page):
-    """The server has rendered the scores, and the form works."""
+    """Without JavaScript, the page shows the scores, and its form works."""
     page = new_page(java_script_enabled=False)
     page.goto(board.url)
     page.locator("#Green ~ td button").click()
@@ -62,5 +63,5 @@ def test_without_the_script(board, new_page):
 
 
 def test_the_page():
-    """It shows the code of the program."""
+    """The page shows the code of the program."""
     assert_excerpts("docs/recipes/rendered-page.md", PROGRAM)

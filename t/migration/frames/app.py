@@ -1,4 +1,4 @@
-"""Events for a hidden iframe, each a script of its own. See app.psgi."""
+"""Events for a hidden iframe, each in its own script. See app.psgi."""
 
 from random import random
 

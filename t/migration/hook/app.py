@@ -1,6 +1,4 @@
-"""Takes a hook of a source host, tells it to a chat by its API, and shows it to listeners. See
-app.psgi.
-"""
+"""Receives a hook from a code host, passes it to a chat's API, and publishes it. See app.psgi."""
 
 import json
 
@@ -34,7 +32,7 @@ class HookHandler(Handler):
         )
 
     def form(self, client, base, hook):
-        """The counter wants a form, and a request that is made by hand."""
+        """Sends a form to the counter, then a request with another method."""
 
         def on_counted(res):
             count = json.loads(res.content)

@@ -1,4 +1,4 @@
-"""A status page: lines are published by a timer, and a page polls for them. See app.psgi."""
+"""A status page: a timer publishes lines, for which a page polls. See app.psgi."""
 
 from time import time
 

@@ -1,4 +1,4 @@
-"""The program of the recipes on deploying, and the proxies in front of it."""
+"""The program of the recipes on deploying, and proxies in front of the program."""
 
 import pytest
 from support.apache import run_apache  # noqa: F401

@@ -1,4 +1,4 @@
-"""The program restarts behind each proxy of the recipe: no event is lost, and none comes twice."""
+"""The program restarts behind each proxy of the recipe: no event is lost or repeated."""
 
 import asyncio
 import random
@@ -8,14 +8,14 @@ from support.chaos.publisher import Publisher
 from support.follower import Follower
 from support.subscriber import CLIENTS
 
-# What a client that does not accept SSE is answered in the meantime.
+# The statuses with which the proxies answer clients that do not accept SSE in the meantime.
 STATUSES = {"nginx": {502}, "haproxy": set(), "caddy": set(), "apache": {503}}
 
 
 @pytest.mark.parametrize("proxy", STATUSES)
 @pytest.mark.gen_test
 async def test_a_restart(run_recipe, http_server, proxy):
-    """For clients of all transports, and for one that publishes."""
+    """Clients on all transports get each event of a publisher once, in order."""
     port = run_recipe(proxy, http_server.port, patient=True)
     publisher = Publisher("a", port, "room", random.Random(1), rate=100)
     await publisher.publish([{"p": "a", "n": 0}])

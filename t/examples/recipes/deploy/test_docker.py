@@ -1,4 +1,4 @@
-"""What the Dockerfile says, without Docker: it installs, runs as PID 1, is healthy, and stops."""
+"""The Dockerfile, without Docker: its program installs, runs as PID 1, is healthy, and stops."""
 
 import os
 import re
@@ -20,7 +20,7 @@ from support.program import STOP, free_port, received
 from support.proxies import DEPLOY
 
 FOLDER = DEPLOY / "docker"
-DELAY = 1  # seconds in which health checks fail, in place of those of the file
+DELAY = 1  # seconds during which health checks fail, instead of those in the file
 
 
 def instructions(text):
@@ -33,13 +33,13 @@ INSTRUCTIONS = instructions((FOLDER / "Dockerfile").read_text())
 
 
 def only(name):
-    """The arguments of the one instruction with this name."""
+    """The arguments of the only instruction with this name."""
     (found,) = [arguments for other, arguments in INSTRUCTIONS if other == name]
     return found
 
 
 def exec_form(text):
-    """The words of a command that no shell reads."""
+    """The words of a command in exec form, which runs without a shell."""
     words = yaml.safe_load(text[text.index("[") :])
     assert all(isinstance(word, str) for word in words)
     return words
@@ -47,7 +47,7 @@ def exec_form(text):
 
 @pytest.fixture
 def folder(wheel, tmp_path):
-    """The context of the build, as the page says: the folder, the program and a wheel."""
+    """The build context, as the page says: the folder, the program and a wheel."""
     shutil.copytree(FOLDER, tmp_path / "chat")
     shutil.copy(DEPLOY / "app.py", tmp_path / "chat")
     shutil.copy(wheel, tmp_path / "chat")
@@ -68,8 +68,9 @@ def folder(wheel, tmp_path):
 
 @pytest.fixture
 def environment(folder, tmp_path):
-    """That of the image, with a fresh venv in which its `pip install` was run. The packages that
-    the wheel needs come from this one.
+    """The environment of the image, with a new venv in which its `pip install` has been run.
+
+    The packages that the wheel needs come from the environment of the tests.
     """
     venv.create(tmp_path / "venv", symlinks=True)
     (site,) = (tmp_path / "venv/lib").glob("*/site-packages")
@@ -97,7 +98,7 @@ def environment(folder, tmp_path):
 
 @pytest.fixture
 def as_pid_1():
-    """What to put before a command: it becomes PID 1 of a new namespace."""
+    """The words to put before a command so that it becomes PID 1 of a new namespace."""
     program = [find_program("unshare", "util-linux"), "--pid", "--fork", "--mount-proc"]
     if os.geteuid() != 0:
         program += ["--user", "--map-root-user"]
@@ -108,7 +109,7 @@ def as_pid_1():
 
 
 def test_it_runs(folder, environment, as_pid_1, popen, tmp_path):
-    """It is healthy, unhealthy while it drains, and then tells its clients to reconnect."""
+    """The program is healthy, is unhealthy while it drains, and tells its clients to reconnect."""
     command = exec_form(only("CMD"))
     command[command.index("--drain-delay") + 1] = str(DELAY)
     check = exec_form(only("HEALTHCHECK"))
@@ -142,7 +143,7 @@ def test_it_runs(folder, environment, as_pid_1, popen, tmp_path):
 
 
 def test_the_image():
-    """It is slim, has a user without rights, and no shell around the command."""
+    """The image is a slim one, runs as an unprivileged user, and sets times for health checks."""
     names = [name for name, _ in INSTRUCTIONS]
     assert only("FROM").endswith("-slim")
     (made,) = re.findall(r"useradd .*?(\w+)$", "\n".join(text for _, text in INSTRUCTIONS), re.M)
@@ -152,14 +153,14 @@ def test_the_image():
 
 
 def test_compose():
-    """Three replicas that nobody can reach but haproxy, with enough time to stop."""
+    """The three replicas have no public ports, and have enough time to stop."""
     services = yaml.safe_load((FOLDER / "compose.yaml").read_text())["services"]
     chat = services["chat"]
     assert chat["deploy"]["replicas"] == 3
     assert "ports" not in chat
     command = exec_form(only("CMD"))
     delay = int(command[command.index("--drain-delay") + 1])
-    # And the default of `grace`, and 5 seconds for the engine.
+    # The delay, the default of `grace`, and 5 seconds for the engine.
     assert int(chat["stop_grace_period"].removesuffix("s")) > delay + 10 + 5
     assert chat["environment"]["TATSUMAKI_ENGINE"] == "redis://redis:6379"
     assert set(chat["depends_on"]) <= set(services)
@@ -168,7 +169,7 @@ def test_compose():
 
 
 def test_haproxy(tmp_path):
-    """haproxy accepts its configuration, which is that of the recipe but for the servers."""
+    """haproxy accepts its configuration, which differs from the recipe's only in the servers."""
     program = find_program("haproxy", "haproxy")
     lines = (FOLDER / "haproxy.cfg").read_text()
     assert lines.count("server-template chat 3 chat:5000") == 2

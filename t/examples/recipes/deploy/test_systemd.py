@@ -1,4 +1,4 @@
-"""The program as the units of the recipe run it: a restart refuses no connection."""
+"""The program, run as the units of the recipe say: no connection is refused in a restart."""
 
 import configparser
 import contextlib
@@ -13,7 +13,7 @@ import pytest
 from support.program import ROOT, STOP, received
 from support.proxies import DEPLOY
 
-# Does as systemd does: the socket is descriptor 3, and for this process only.
+# Acts as systemd: the socket is descriptor 3, and belongs to this process.
 ACTIVATE = """
 import os, sys
 os.dup2(int(sys.argv[1]), 3)
@@ -33,7 +33,7 @@ def unit(name):
 
 @pytest.fixture
 def command():
-    """That of the service, with the paths of a checkout."""
+    """The command of the service, with the paths of a checkout."""
     words = shlex.split(unit("chat.service")["Service"]["ExecStart"])
     assert words == ["/srv/chat/venv/bin/python", "/srv/chat/app.py"]
     return [sys.executable, str(DEPLOY / "app.py")]
@@ -41,7 +41,7 @@ def command():
 
 @pytest.fixture
 def environment(tmp_path):
-    """That of the unit, with a file for the events."""
+    """The environment of the unit, with a temporary file for the events."""
     lines = (DEPLOY / "systemd/chat.default").read_text().splitlines()
     variables = dict(line.split("=", 1) for line in lines)
     directory = "/var/lib/" + unit("chat.service")["Service"]["StateDirectory"]
@@ -52,7 +52,7 @@ def environment(tmp_path):
 
 
 def ask(port, line, *headers, body=b""):
-    """A connection that waits for the answer."""
+    """Sends a request, and returns the connection, on which the answer will arrive."""
     client = socket.create_connection(("127.0.0.1", port), timeout=10)
     fields = [*headers, *([b"Content-Length: %d" % len(body)] if body else [])]
     client.sendall(REQUEST % (line, b"".join(field + b"\r\n" for field in fields)) + body)
@@ -60,7 +60,7 @@ def ask(port, line, *headers, body=b""):
 
 
 def test_restart(popen, command, environment, tmp_path):
-    """Its clients wait in the backlog of the socket, and go on where they were."""
+    """Requests during a restart wait in the backlog of the socket, and a poll resumes."""
     host, _ = unit("chat.socket")["Socket"]["ListenStream"].rsplit(":", 1)
     backlog = int(unit("chat.socket")["Socket"]["Backlog"])
     publish = [b"POST /publish/room", b"Content-Type: application/json"]
