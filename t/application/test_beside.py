@@ -1,4 +1,4 @@
-"""Templates and static files beside the program."""
+"""The folders `templates` and `static` beside the program are defaults of an application."""
 
 import os
 import subprocess
@@ -25,7 +25,7 @@ RUN = ([], ["-m", "tatsumaki_py"])
 
 @pytest.fixture
 def serve(tmp_path):
-    """Starts the program in another directory; gives a function that fetches from it."""
+    """Starts the program with "/" as the current directory; returns a function that fetches."""
     processes = []
     (tmp_path / "page.html").write_text("of the module")
 
@@ -64,7 +64,7 @@ def directories(tmp_path):
 
 @pytest.mark.parametrize("how", RUN)
 def test_defaults(serve, directories, how):
-    """They are where the program is, whichever directory is the current one."""
+    """The defaults are beside the program, whatever the current directory is."""
     get = serve(how)
     assert get("/") == b"in templates"
     assert get("/static/page.html") == b"in static"
@@ -72,7 +72,7 @@ def test_defaults(serve, directories, how):
 
 @pytest.mark.parametrize("how", RUN)
 def test_without(serve, how):
-    """Without these directories templates are beside the module, and there are no static files."""
+    """Without these folders, templates are beside the module, and there are no static files."""
     get = serve(how)
     assert get("/") == get("/static/page.html") == b"of the module"
 
@@ -87,13 +87,13 @@ def test_without(serve, how):
     ],
 )
 def test_settings_win(serve, directories, settings, template, static):
-    """Also None, and an engine that knows its own directories."""
+    """Settings override the defaults: None, other folders, or an engine with its own folders."""
     get = serve([], settings)
     assert (get("/"), get("/static/page.html")) == (template, static)
 
 
 def test_interactive():
-    """Without a program there are no defaults."""
+    """Without a program file, there are no defaults."""
     code = "from tatsumaki_py import Application; print(Application().settings.get('static_path'))"
     done = subprocess.run(
         [sys.executable, "-c", code], cwd=ROOT / "t", capture_output=True, text=True, check=True

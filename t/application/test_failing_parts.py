@@ -1,4 +1,4 @@
-"""Parts of an application that fail as it starts or stops, or do not end."""
+"""Parts of an application that fail while it starts or stops, or that do not end."""
 
 import asyncio
 import contextlib
@@ -22,7 +22,7 @@ class Part(Service):
 
 
 class Later(Part):
-    """Starts with its first attempt if `go` is set."""
+    """Awaits a given coroutine function as its start."""
 
     def __init__(self, name, said, start):
         super().__init__(name, said)
@@ -79,7 +79,7 @@ async def stubborn():
 )
 @pytest.mark.gen_test
 async def test_reason(app, said, start, reason):
-    """The message has the errors of a group; a start whose own work was cancelled has failed."""
+    """The error for a failed start names the errors of a group, or says that it was cancelled."""
     app.add_service(Later("b", said, start))
     with pytest.raises(life.StartError) as info:
         await app.start()
@@ -89,7 +89,7 @@ async def test_reason(app, said, start, reason):
 
 @pytest.mark.gen_test
 async def test_a_start_that_ignores_its_cancellation(app, said, expect_log, monkeypatch):
-    """The stop of the application continues without it."""
+    """If a start ignores its cancellation, the other parts are stopped anyway."""
     monkeypatch.setattr(life, "STOP_TIME", 0.05)
     app.add_service(Later("b", said, stubborn))
     start = asyncio.create_task(app.start())
@@ -104,7 +104,7 @@ async def test_a_start_that_ignores_its_cancellation(app, said, expect_log, monk
 
 @pytest.mark.gen_test
 async def test_cancelled_as_a_start_ends(app, said):
-    """The parts that have started are stopped."""
+    """If the start is cancelled as a part has started, all started parts are stopped."""
     start = asyncio.create_task(app.start())
 
     async def cancel():
@@ -118,7 +118,7 @@ async def test_cancelled_as_a_start_ends(app, said):
 
 @pytest.mark.gen_test
 async def test_cancelled_as_a_start_fails(app, said):
-    """The others stop nevertheless."""
+    """If a start is cancelled while it fails, the other parts are stopped anyway."""
     stopping = asyncio.Event()
 
     async def stop():
@@ -137,7 +137,7 @@ async def test_cancelled_as_a_start_fails(app, said):
 
 @pytest.mark.gen_test
 async def test_stop_while_it_starts_or_stops(app, said):
-    """That is a mistake, and changes nothing."""
+    """A `stop` during the start or the stop raises a RuntimeError, and has no effect."""
     raised = []
 
     async def stop():
@@ -160,7 +160,7 @@ async def test_stop_while_it_starts_or_stops(app, said):
 @pytest.mark.parametrize("error", [SystemExit(1), KeyboardInterrupt()])
 @pytest.mark.gen_test
 async def test_a_stop_that_exits(app, said, expect_log, error):
-    """It is logged as other errors are, and the others stop."""
+    """If a stop raises a SystemExit, that is logged, and the other parts are stopped."""
     app.on_stop(lambda: fail(error))
     await app.start()
     with expect_log("tatsumaki", "lambda> failed to stop"):
@@ -170,7 +170,7 @@ async def test_a_stop_that_exits(app, said, expect_log, error):
 
 @pytest.mark.gen_test
 async def test_added_while_it_runs(app, said, expect_log):
-    """One that did not start is not stopped."""
+    """A service that was added later and did not start is not stopped."""
     await app.start()
     app.add_service(Later("b", said, fails))
     app.add_service(Later("c", said, asyncio.Event().wait))
@@ -184,7 +184,7 @@ async def test_added_while_it_runs(app, said, expect_log):
 
 @pytest.mark.gen_test
 async def test_replaced_as_it_starts(app, said):
-    """A service whose start puts another one in its place is stopped, and none is left out."""
+    """If the start of a service replaces the service, both are started and stopped."""
 
     async def replace():
         app.add_service("x", Part("b", said))
@@ -198,8 +198,9 @@ async def test_replaced_as_it_starts(app, said):
 
 @pytest.mark.gen_test
 async def test_spawn_and_cancel(app, expect_log):
-    """A task that ends because what it awaits is cancelled has failed; one that the program cancels
-    has not.
+    """A task that the program cancels is not logged as a failure.
+
+    A task that ends because its awaited future was cancelled is logged.
     """
     app.spawn(asyncio.sleep(9)).cancel()
     with expect_log("tatsumaki", "cancelled failed: what it awaited was cancelled"):
@@ -209,7 +210,7 @@ async def test_spawn_and_cancel(app, expect_log):
 
 @pytest.mark.gen_test
 async def test_spawn_in_another_loop(app):
-    """A loop of another thread gets no task that this one would have to end."""
+    """`spawn` raises a RuntimeError in the event loop of another thread."""
     await app.start()
 
     async def elsewhere():

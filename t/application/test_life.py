@@ -40,7 +40,7 @@ def said():
 
 @pytest.mark.gen_test
 async def test_order(app, said):
-    """Starts run in the order in which they were added, and are awaited; stops in reverse."""
+    """Starts are awaited in the order in which they were added; stops in reverse order."""
     REQUEST.set("mine")
     app.add_service(Part("a", said, late=0.01))
     app.on_start(lambda: said.append("+hook"))
@@ -56,7 +56,7 @@ async def test_order(app, said):
 
 @pytest.mark.gen_test
 async def test_a_start_that_fails(app, said):
-    """The error names it and its reason; only the parts that have started are stopped."""
+    """The error names the failed part and the reason; only the parts that started are stopped."""
     app.add_service(Part("a", said))
     app.add_service(Broken())
     app.on_stop(lambda: said.append("-hook"))
@@ -68,7 +68,7 @@ async def test_a_start_that_fails(app, said):
 
 @pytest.mark.gen_test
 async def test_add_while_it_runs(app, said, expect_log):
-    """A service that is added later starts at once, and also the services that it adds."""
+    """A service or hook that is added later starts immediately, and is stopped in the end."""
     await app.start()
     app.add_service(Part("a", said))
     app.on_start(lambda: said.append("+hook"))
@@ -82,7 +82,7 @@ async def test_add_while_it_runs(app, said, expect_log):
 
 @pytest.mark.gen_test
 async def test_a_start_adds_more(app, said):
-    """A part that a start adds starts after the others."""
+    """A part that is added by the start of another one starts after all others."""
     app.on_start(lambda: app.add_service(Part("a", said)))
     app.on_start(lambda: said.append("+hook"))
     await app.start()
@@ -92,7 +92,7 @@ async def test_a_start_adds_more(app, said):
 
 @pytest.mark.gen_test
 async def test_replaced(app, said):
-    """A service that was replaced before the start is not started."""
+    """A service that is replaced before the start is not started."""
     app.add_service("x", Part("a", said))
     app.add_service("x", Part("b", said))
     await app.start()
@@ -102,7 +102,7 @@ async def test_replaced(app, said):
 
 @pytest.mark.gen_test
 async def test_stops_are_bounded(app, said, expect_log, monkeypatch):
-    """One that takes too long or fails is logged, and delays none of the others."""
+    """A stop that fails or takes too long is logged, and the other parts are stopped."""
     monkeypatch.setattr(life, "STOP_TIME", 0.05)
 
     async def stubborn():
@@ -131,8 +131,9 @@ async def test_stops_are_bounded(app, said, expect_log, monkeypatch):
 
 @pytest.mark.gen_test
 async def test_spawn(app, said, expect_log):
-    """A task runs in an empty context, is logged if it fails, cancelled and awaited at the end. A
-    start does not wait for it.
+    """A task runs in an empty context, and is cancelled and awaited when the application stops.
+
+    The start does not wait for the task. A task that fails is logged.
     """
     REQUEST.set("mine")
 
@@ -167,7 +168,7 @@ async def test_spawn(app, said, expect_log):
 
 
 def test_spawned_for_another_loop(app):
-    """A program that makes its own loop gets an error that says where to spawn."""
+    """A task that was spawned for another event loop makes the start fail, with advice."""
 
     async def work():
         pass
@@ -187,7 +188,7 @@ class Root(Handler):
 
 @pytest.mark.gen_test
 async def test_never_started(app, fetch, expect_log):
-    """The log warns once of a program that forgot to start its services."""
+    """The log warns once if the services of a program have not been started."""
     app.route("/", Root)
     app.add_service(Service())
     with expect_log("tatsumaki", "the service Service was not started: .* await app.start"):
@@ -197,7 +198,7 @@ async def test_never_started(app, fetch, expect_log):
 
 @pytest.mark.gen_test
 async def test_start_twice(app):
-    """That is a mistake."""
+    """Starting a running application raises a RuntimeError."""
     await app.start()
     with pytest.raises(RuntimeError, match="cannot start: it is running"):
         await app.start()

@@ -12,7 +12,7 @@ from tatsumaki_py import Application, Handler
 
 
 class Stepping(Handler):
-    """The clock is set by a day while it answers."""
+    """Sets the clock back by a day while it answers."""
 
     async def get(self):
         await asyncio.sleep(0.02)
@@ -38,13 +38,13 @@ RULES = [("/ours", Stepping), ("/stream", Stream), ("/plain", Plain)]
 
 @pytest.fixture(params=[Application, tornado.web.Application])
 def app(request):
-    # Tornado's own handlers in an application of Tornado's are its own business.
+    # Tornado itself logs its own handlers in an application of Tornado.
     return request.param(RULES if request.param is Application else RULES[:2])
 
 
 @pytest.mark.gen_test
 async def test_a_clock_that_steps(fetch, app, caplog, monkeypatch):
-    """A duration is that of a clock that does not step."""
+    """The durations in the access log are correct even if the clock is set back."""
     real = time.time
     monkeypatch.setattr(time, "time", lambda: real() + Steps.offset)
     caplog.set_level(logging.INFO, "tornado.access")

@@ -1,4 +1,4 @@
-"""The handlers of recent paths are remembered, and only where the path alone decides."""
+"""The handlers of recent paths are cached, but only if the path alone determines the handler."""
 
 import pytest
 from tornado.httputil import HTTPHeaders, HTTPServerRequest, RequestStartLine
@@ -17,7 +17,7 @@ class Two(Handler):
 
 
 class Evening(Matcher):
-    """Looks at more than the path."""
+    """Checks a header, not only the path."""
 
     def match(self, request):
         return {} if request.headers.get("Time") == "evening" else None
@@ -64,8 +64,7 @@ def test_another_rule_in_its_place(app):
 
 
 def test_override():
-    """An override of `get_handler_delegate` is called as Tornado does it, and may change what it
-    gets."""
+    """An override of `get_handler_delegate` is called as in Tornado, and can change arguments."""
 
     class Mine(Application):
         def get_handler_delegate(self, request, target_class, **kwargs):
@@ -79,7 +78,7 @@ def test_override():
 
 
 def test_more_than_the_path(app):
-    """What a matcher of a program's own looks at may change with each request."""
+    """With a custom matcher, the handler is determined again for each request."""
     app.wildcard_router.rules.insert(1, Rule(Evening(), Two))
     app.route("/three", One)
     for _ in range(2):

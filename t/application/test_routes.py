@@ -1,4 +1,4 @@
-"""Rules: how they may be written, and in which order they are tried."""
+"""Rules: how they can be written, and in which order they are tried."""
 
 import re
 
@@ -83,7 +83,7 @@ def app():
 )
 @pytest.mark.gen_test
 async def test_match(fetch, path, host, body):
-    """Every way to write a rule that Tornado knows, and Tatsumaki's."""
+    """Rules can be written in all ways of Tornado and of Tatsumaki."""
     answer = await fetch(path, headers={"Host": host or "localhost"})
     assert (answer.code, answer.body.decode()) == (200, body)
 
@@ -97,13 +97,13 @@ async def test_match(fetch, path, host, body):
 )
 @pytest.mark.gen_test
 async def test_no_match(fetch, path):
-    """A path matches to its end, also by a compiled pattern, and case counts."""
+    """A rule must match the whole path, including case, unless its compiled pattern allows more."""
     answer = await fetch(path)
     assert (answer.code, answer.body) == (404, b"404 Not Found")
 
 
 def test_constructor_keeps_its_arguments():
-    """The list of rules is not emptied (the original does), and no rules are fine."""
+    """The constructor does not empty its list of rules (the original does); rules are optional."""
     rules = [("/", Say)]
     Application(rules)
     assert rules == [("/", Say)]
@@ -119,20 +119,20 @@ class TestDict:
 
     @pytest.mark.gen_test
     async def test_dict(self, fetch):
-        """Keys are paths or patterns, in their order."""
+        """The keys are paths or patterns, and are tried in order."""
         assert (await fetch("/a/x")).body == b'["default",["x"],{}]'
         assert (await fetch("/b")).code == 200
 
 
 @pytest.mark.parametrize("arguments", [("/a",), ("/a", Say, "/b"), ()])
 def test_add_handlers_mistakes(arguments):
-    """A path without a handler is a mistake that is named."""
+    """`add_handlers` raises a TypeError for a path without a handler."""
     with pytest.raises(TypeError):
         Application().add_handlers(*arguments)
 
 
 def test_reverse_url(app):
-    """Named rules can be turned into paths."""
+    """`reverse_url` returns the path of a named rule."""
     assert app.reverse_url("named", "x") == "/named/x"
     assert app.reverse_url("four") == "/four"
     assert app.reverse_url("compiled", "x") == "/x"
@@ -147,6 +147,6 @@ def test_reverse_url(app):
     ],
 )
 def test_rules_mistakes(rules, error, message):
-    """What is no rule is named, also a list of Perl's."""
+    """An invalid rule raises an error that names it, even a flat list as in Perl."""
     with pytest.raises(error, match=message):
         Application(rules)

@@ -30,13 +30,13 @@ def app():
 
 @pytest.mark.gen_test
 async def test_in_a_handler(app, fetch):
-    """Handlers find them by their names, in the order they were added."""
+    """A handler gets the services by their names, in the order in which they were added."""
     await app.start()
     assert (await fetch("/")).body == b'["Clock","named"]'
 
 
 def test_names(app):
-    """Of a class there may be several; a name that is given replaces who had it."""
+    """Several services can have one class; a service replaces an older one with its name."""
     clocks = [app.add_service(Clock()) for _ in range(2)]
     assert [app.service("Clock0"), app.service("Clock1")] == clocks
     named = app.add_service("named", Clock())
@@ -50,7 +50,7 @@ async def started(app):
 
 
 def test_started_once(app):
-    """It is started with the application, once, and knows its application."""
+    """A service is started once with its application, and has it as `application`."""
     clock = app.service("Clock")
     assert clock.started == 0
     asyncio.run(started(app))
@@ -59,14 +59,14 @@ def test_started_once(app):
 
 
 def test_unknown(app):
-    """A name that nobody has is None; the mapping is read-only."""
+    """`service` returns None for an unknown name, and `services` is read-only."""
     assert app.service("nobody") is None
     with pytest.raises(TypeError):
         app.services["x"] = Clock()
 
 
 def test_mistakes(app):
-    """Neither nothing nor two names are a service."""
+    """`add_service` raises an error for wrong arguments, such as a class."""
     for arguments in ((), ("a", "b", Clock())):
         with pytest.raises((TypeError, ValueError)):
             app.add_service(*arguments)

@@ -1,4 +1,4 @@
-"""Tornado's settings pass through."""
+"""Tornado's settings work in an application."""
 
 import pytest
 import tornado.web
@@ -58,7 +58,7 @@ def settings(**values):
 @settings(log_function=logged.append)
 @pytest.mark.gen_test
 async def test_log_function(fetch, app):
-    """Every request is handed to log_function, unknown paths too."""
+    """`log_function` is called for every request, even for unknown paths."""
     await fetch("/")
     await fetch("/nowhere")
     assert [handler.get_status() for handler in logged] == [200, 404]
@@ -67,7 +67,7 @@ async def test_log_function(fetch, app):
 @settings(xsrf_cookies=True)
 @pytest.mark.gen_test
 async def test_xsrf_cookies(fetch, app, expect_log):
-    """A forged POST is refused, as text; an unknown path is a 404 all the same."""
+    """A POST without the XSRF token is refused with a text; for an unknown path, 404 is sent."""
     with expect_log("tornado.general", "_xsrf"):
         answer = await fetch("/", method="POST")
     assert (answer.code, answer.body) == (403, b"Forbidden")
@@ -79,7 +79,7 @@ async def test_xsrf_cookies(fetch, app, expect_log):
 @settings(cross_origin_protection=True)
 @pytest.mark.gen_test
 async def test_cross_origin_protection(fetch, app, log_watch):
-    """A POST of another site's page is refused; an unknown path is a 404 all the same."""
+    """A POST from a page of another site is refused; for an unknown path, 404 is sent."""
     headers = {"Sec-Fetch-Site": "cross-site", "Origin": "https://evil.example"}
     answer = await fetch("/", method="POST", headers=headers)
     assert (answer.code, answer.body) == (403, b"Forbidden")
@@ -91,7 +91,7 @@ async def test_cross_origin_protection(fetch, app, log_watch):
 @settings(compress_response=True)
 @pytest.mark.gen_test
 async def test_compress_response(ask, app):
-    """Answers are compressed, streams are not."""
+    """Answers are compressed, but streams are not."""
     client = await ask("GET /", "Accept-Encoding: gzip", "Connection: close")
     answer = await client.read_all()
     assert b"Content-Encoding: gzip" in answer
@@ -106,7 +106,7 @@ async def test_compress_response(ask, app):
 @settings(compress_response=True)
 @pytest.mark.gen_test
 async def test_compressed_before_it_streams(ask, app, expect_log):
-    """What flush() has begun compressed cannot go on as a stream: no mix of both is sent."""
+    """`stream_write` raises a RuntimeError after `flush` has begun a compressed answer."""
     with (
         expect_log("tornado.application", "Uncaught exception GET /flushed") as records,
         expect_log("tornado.general", "Cannot send error response after headers written"),
@@ -119,7 +119,7 @@ async def test_compressed_before_it_streams(ask, app, expect_log):
 @settings(default_handler_class=Elsewhere, default_handler_args={"code": 410})
 @pytest.mark.gen_test
 async def test_default_handler_class(fetch, app):
-    """It replaces the 404."""
+    """`default_handler_class` answers requests for unknown paths."""
     answer = await fetch("/nowhere")
     assert (answer.code, answer.body) == (410, b"elsewhere")
 
@@ -127,7 +127,7 @@ async def test_default_handler_class(fetch, app):
 @settings(debug=True, autoreload=False)
 @pytest.mark.gen_test
 async def test_debug(fetch, app):
-    """Debug mode without autoreload."""
+    """The settings `debug=True` and `autoreload=False` work together."""
     assert app.settings["serve_traceback"]
     assert (await fetch("/")).code == 200
 
@@ -135,14 +135,14 @@ async def test_debug(fetch, app):
 @settings(default_host="b.example")
 @pytest.mark.gen_test
 async def test_default_host(fetch, app):
-    """default_host is the constructor's own argument."""
+    """The rules of `default_host` also match other hosts, except with the header X-Real-Ip."""
     app.add_handlers("b.example", [("/b", Echo)])
     assert (await fetch("/b", headers={"X-Real-Ip": "1.1.1.1"})).code == 404
     assert (await fetch("/b", headers={"Host": "c.example"})).code == 200
 
 
 def test_positional_arguments():
-    """The constructor's arguments are Tornado's."""
+    """The constructor has the same positional arguments as Tornado's."""
     transform = tornado.web.OutputTransform
     app = Application(RULES, "host", [transform])
     assert (app.default_host, app.transforms) == ("host", [transform])

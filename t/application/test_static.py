@@ -41,7 +41,7 @@ def app(files):
 @pytest.mark.parametrize("kind", [str, lambda path: path])
 @pytest.mark.gen_test
 async def test_set_later(fetch, app, files, kind):
-    """`static_path` may be set at any time, as text or as a path; files come before any route."""
+    """`static_path` can be set at any time, as text or as a path; files come before routes."""
     assert (await fetch("/static/a.css")).body == b"a route"
     app.static_path = kind(files / "one")
     assert app.static_path == app.settings["static_path"] == str(files / "one")
@@ -56,7 +56,7 @@ async def test_set_later(fetch, app, files, kind):
 
 @pytest.mark.gen_test
 async def test_changed_and_switched_off(fetch, app, files):
-    """Another directory takes effect at once; without one the routes get the paths back."""
+    """A new `static_path` takes effect immediately; without one, routes get the paths again."""
     app.static_path = files / "one"
     app.static_path = files / "two"
     assert (await fetch("/static/a.css")).body == b"two {}"
@@ -71,7 +71,7 @@ async def test_changed_and_switched_off(fetch, app, files):
 
 @pytest.mark.gen_test
 async def test_conditional(fetch, app, files):
-    """304, ranges and HEAD are Tornado's."""
+    """Conditional requests, ranges and HEAD work for static files."""
     app.static_path = files / "one"
     os.utime(files / "one/a.css", (1e9, 1e9))
     answer = await fetch("/static/a.css")
@@ -106,7 +106,7 @@ async def test_conditional(fetch, app, files):
 )
 @pytest.mark.gen_test
 async def test_outside(ask, app, files, log_watch, path, code):
-    """Nothing outside of the directory is served, and nothing strange is a 500."""
+    """No file outside the directory is served, and odd paths are answered with 403 or 404."""
     app.static_path = files / "one"
     client = await ask(f"GET {path}", "Connection: close")
     answer = await client.read_all()
@@ -119,7 +119,7 @@ async def test_outside(ask, app, files, log_watch, path, code):
 
 @pytest.mark.gen_test
 async def test_static_url(fetch, app, files):
-    """The address of a file changes with the file."""
+    """The URL of a file changes with the file."""
     app.static_path = files / "one"
     one = (await fetch("/url")).body.decode()
     assert one.startswith("/static/a.css?v=")
@@ -147,7 +147,7 @@ class TestSettings:
 
     @pytest.mark.gen_test
     async def test_settings(self, fetch, app, files):
-        """static_path in the constructor, prefix, class and arguments, also when it is changed."""
+        """All settings about static files work, even after `static_path` is changed."""
         for directory, body in (("one", b"a {}"), ("two", b"two {}")):
             app.static_path = files / directory
             answer = await fetch("/assets.d/")

@@ -1,4 +1,4 @@
-"""The line of a stream in the access log: one, when it ends."""
+"""The access log gets one line for each stream, when the stream ends."""
 
 import asyncio
 import logging
@@ -14,7 +14,7 @@ from tatsumaki_py import Application, Handler, MessageQueue, SubscribeHandler, W
 
 
 class Tight(Handler):
-    """Its callback writes more than may wait."""
+    """Writes more than `max_buffer` allows."""
 
     asynchronous = True
     max_buffer = 1000
@@ -81,9 +81,9 @@ def queue():
 
 
 async def messages(access_log, count=1):
-    """The text of the first lines."""
+    """The texts of the lines in the access log, once there are at least `count`."""
     await soon(lambda: len(access_log()) >= count)
-    # One more would be a mistake.
+    # An unexpected line would be logged now.
     await asyncio.sleep(0.01)
     return [record.getMessage() for record in access_log()]
 
@@ -91,7 +91,7 @@ async def messages(access_log, count=1):
 @pytest.mark.parametrize("transport", STREAMS)
 @pytest.mark.gen_test
 async def test_a_client_that_leaves(subscriber, queue, access_log, app, transport):
-    """Transport, reason, events, bytes and time, and the URL without the client's name."""
+    """The line has the transport, reason, events, bytes, time, and URL without the client id."""
     client = subscriber(transport, client_id="secret")
     head = await client.open()
     before = len(client._reader._body)
@@ -111,7 +111,7 @@ async def test_a_client_that_leaves(subscriber, queue, access_log, app, transpor
 
 @pytest.mark.gen_test
 async def test_the_server_ends_it(ask, subscriber, queue, access_log, app):
-    """A method that returns, `disconnect`, and a WebSocket that is closed cleanly."""
+    """The line says "finished" if the server ended the stream, and "closed" after a close frame."""
     await (await ask("GET /count")).read_all()
     assert re.fullmatch(
         rf"200 GET /count \(127.0.0.1\) stream finished, 0 events, \d+ bytes {TIME}",
@@ -135,7 +135,7 @@ async def test_the_server_ends_it(ask, subscriber, queue, access_log, app):
 
 @pytest.mark.gen_test
 async def test_cut_off(ask, queue, access_log, app):
-    """A client that does not read."""
+    """The line of a stream whose client does not read says "slow"."""
     client = await ask("GET /tight")
     await read_head(client)
     for number in range(100):
@@ -147,7 +147,7 @@ async def test_cut_off(ask, queue, access_log, app):
 
 @pytest.mark.gen_test
 async def test_frames_that_are_refused(subscriber, access_log, app):
-    """A WebSocket is cut off with the reason."""
+    """The line of a WebSocket that sent a wrong frame contains the reason of the refusal."""
     for head, reason in (
         (b"\x81\xfe\xff\xff\0\0\0\0", "too_big"),
         (b"\x85\x80\0\0\0\0", "protocol_error"),
@@ -162,7 +162,7 @@ async def test_frames_that_are_refused(subscriber, access_log, app):
 
 @pytest.mark.gen_test
 async def test_log_function(subscriber, queue, app):
-    """It gets the user's handler once, with the counters of the stream."""
+    """`log_function` is called once, with the handler and the counters of its stream."""
     said = []
     queue.backlog_length = 0
     app.settings["log_function"] = lambda handler: said.append((type(handler), handler.stream_info))
@@ -181,7 +181,7 @@ async def test_log_function(subscriber, queue, app):
 
 @pytest.mark.gen_test
 async def test_pretty_logging(subscriber, app, caplog):
-    """Tornado's formatter takes the line as any other."""
+    """Tornado's `LogFormatter` formats the line of a stream."""
     caplog.set_level(logging.INFO, "tornado.access")
     client = subscriber("sse")
     await client.open()

@@ -1,4 +1,4 @@
-"""template_path, template and render_file."""
+"""`template_path`, `template` and `render_file` of an application."""
 
 from pathlib import Path
 
@@ -17,13 +17,13 @@ def files(tmp_path):
 
 @pytest.mark.parametrize("kind", [str, Path])
 def test_constructor(files, kind):
-    """template_path in the constructor, as text or as a path."""
+    """The constructor takes `template_path` as text or as a path."""
     app = Application(template_path=kind(files / "one"))
     assert app.render_file("a.txt", {"x": 1}) == b"one/a.txt 1"
 
 
 def test_set_later(files):
-    """It may be set at any time, also to a list that is searched in order."""
+    """`template_path` can be set at any time, even to a list that is searched in order."""
     app = Application()
     assert app.template_path is None
     app.template_path = files / "one"
@@ -35,14 +35,14 @@ def test_set_later(files):
 
 
 def test_missing(files):
-    """A missing template names itself and the directories."""
+    """The error for a missing template names the template and the directories."""
     app = Application(template_path=str(files / "one"))
     with pytest.raises(FileNotFoundError, match=r"b\.txt \(include_path: .*one\)"):
         app.render_file("b.txt")
 
 
 def test_engine(files):
-    """Any engine will do; it is told the directories."""
+    """The setting `template` can be changed, and `template_path` is passed on to the engine."""
     app = Application()
     engine = Template([files / "one"])
     app.template = engine
@@ -52,7 +52,7 @@ def test_engine(files):
 
 
 def test_autoescape(files):
-    """Tornado's setting is heeded."""
+    """Tornado's setting `autoescape` works."""
     app = Application(template_path=files / "one", autoescape=None)
     assert app.render_file("a.txt", {"x": "<"}) == b"one/a.txt <"
 
@@ -81,7 +81,7 @@ class TestChanged:
 
     @pytest.mark.gen_test
     async def test_changed(self, fetch, app, files, debug):
-        """With ``debug`` it is read anew each time, for requests and without any."""
+        """With ``debug``, a template is read again each time, within requests and without."""
         assert (await fetch("/")).body == app.render_file("a.txt", x=1) == b"one/a.txt 1"
         (files / "one/a.txt").write_text("changed")
         expected = b"changed" if debug else b"one/a.txt 1"

@@ -1,4 +1,4 @@
-"""The commands, in processes of their own, and a server for them."""
+"""Fixtures that run the commands, and servers for the commands."""
 
 import subprocess
 import sys
@@ -12,19 +12,19 @@ COMMAND = (sys.executable, "-W", "error", "-m", "tatsumaki_py")
 
 @pytest.fixture
 def http_server(serve_program):
-    """A process, which a test may stop and start."""
+    """A server process that a test may stop and start."""
     return serve_program("t/publisher/program.py")
 
 
 @pytest.fixture(scope="module")
 def server(serve_programs):
-    """A process for all tests of a file."""
+    """A server process for all tests of a file."""
     return serve_programs("t/publisher/program.py")
 
 
 @pytest.fixture
 def command():
-    """`status, out, err = command("publish", ..., input="")`."""
+    """`status, out, err = command("publish", ..., input="")` runs a command to its end."""
 
     def run(*arguments, input=None):
         done = subprocess.run(
@@ -43,7 +43,7 @@ def command():
 
 @pytest.fixture
 def mistake(capfd):
-    """`status, line = mistake(module, ...)` is the end of a command in this process."""
+    """`status, line = mistake(module, ...)` runs a command, which must fail, in this process."""
 
     def run(module, *arguments):
         with pytest.raises(SystemExit) as caught:
@@ -57,7 +57,7 @@ def mistake(capfd):
 
 @pytest.fixture
 def subscribe(popen):
-    """`process = subscribe(url, *flags)`. Its stderr is in the file `log`."""
+    """`process = subscribe(url, *flags)` starts the command; its stderr goes to the file `log`."""
 
     def start(*arguments, **options):
         return popen(*COMMAND, "subscribe", *arguments, cwd=ROOT, **options)

@@ -24,7 +24,7 @@ def events(server, channel):
 
 
 def test_an_event(command, server, capfd):
-    """It is published as it was given; the command prints its id."""
+    """An event is published with exactly the given JSON, and the command prints the event's id."""
     url = f"{server.url}publish/{{channel}}"
     status, out, err = command("publish", "a b", '{"n": 1.50}', "--url", url)
     assert (status, err, out.count("\n")) == (0, "", 1)
@@ -37,7 +37,7 @@ def test_an_event(command, server, capfd):
 
 
 def test_the_end(command, server, capfd):
-    """It ends a channel; a subscriber prints what there is, and ends."""
+    """`--end` ends a channel; `subscribe` prints its events and the end, and exits with 0."""
     url = f"{server.url}ending/{{channel}}"
     publish.main(["over", "1", "--url", url], "publish")
     publish.main(["over", "--end", "--url", url], "publish")
@@ -51,7 +51,7 @@ def test_the_end(command, server, capfd):
 
 
 def test_a_key(server, capfd):
-    """Lines that are published with it have that key, each."""
+    """An event can be published with `--key`; an empty key is refused."""
     url = f"{server.url}publish/{{channel}}"
     for text in ("1", "2"):
         publish.main(["keyed", text, "--url", url, "--key", "a"], "publish")
@@ -62,7 +62,7 @@ def test_a_key(server, capfd):
 
 
 def test_lines(command, server):
-    """Each line of stdin is an event, also the last one without an end; empty ones are none."""
+    """Each line of stdin is an event, even a last one without an end; empty lines are ignored."""
     url = f"{server.url}publish/lines"
     lines = [json.dumps({"n": n, "text": "x" * 1500}) for n in range(400)]
     status, out, err = command("publish", "lines", "-", "--url", url, input="\n\r\n".join(lines))
@@ -73,7 +73,7 @@ def test_lines(command, server):
 
 
 def test_lines_that_come_slowly(server):
-    """Each is published when it comes; Ctrl-C ends the command quietly."""
+    """Each line is published as it arrives, and Ctrl-C ends the command without a message."""
     process = subprocess.Popen(
         [*COMMAND, "publish", "slow", "-", "--url", f"{server.url}publish/slow"],
         cwd=ROOT,
@@ -92,7 +92,7 @@ def test_lines_that_come_slowly(server):
 
 
 def test_ctrl_c_while_redis_is_away():
-    """The command ends at once, and quietly."""
+    """Ctrl-C ends the command immediately, without a message, even if Redis does not answer."""
     with socket.create_server(("127.0.0.1", 0)) as silent:
         url = f"redis://127.0.0.1:{silent.getsockname()[1]}"
         process = subprocess.Popen(
@@ -110,7 +110,7 @@ def test_ctrl_c_while_redis_is_away():
 
 
 def test_a_bad_line(command, server):
-    """The events before it are published, and the error names it."""
+    """The events before a bad line are published, and the error names the line."""
     url = f"{server.url}publish/bad"
     status, out, err = command("publish", "bad", "-", "--url", url, input="1\n2\n{\n4\n")
     assert (status, len(out.split())) == (1, 2)
@@ -120,7 +120,7 @@ def test_a_bad_line(command, server):
 
 
 def test_by_redis(command, redis_server, monkeypatch):
-    """The engine is that of the flag, else of the environment."""
+    """The engine can be given with the flag or in the environment."""
     publish.main(["a", "1", "--engine", redis_server.url], "publish")
     monkeypatch.setenv("TATSUMAKI_ENGINE", redis_server.url)
     status, out, err = command("publish", "a", "-", input="2\n3\n")
@@ -129,7 +129,7 @@ def test_by_redis(command, redis_server, monkeypatch):
 
 
 def test_redis_is_away(command):
-    """One line, without a password."""
+    """If Redis does not answer, the error is one line, without the password."""
     url = "redis://:secret@127.0.0.1:1?publish_timeout=0.1"
     status, out, err = command("publish", "a", "1", "--engine", url)
     assert (status, out) == (1, "")
@@ -183,7 +183,7 @@ def test_mistakes(mistake, arguments, status, line):
 
 
 def test_no_url(mistake, monkeypatch):
-    """The environment may have it, and it may be wrong there."""
+    """A missing URL is an error; a wrong one in the environment is named without its password."""
     monkeypatch.delenv("TATSUMAKI_ENGINE", raising=False)
     line = "--url or --engine is missing, or TATSUMAKI_ENGINE in the environment"
     assert mistake(publish, "a", "1") == (2, line)
@@ -194,7 +194,7 @@ def test_no_url(mistake, monkeypatch):
 
 
 def test_refusals(mistake, server):
-    """The status and the text of the server."""
+    """The error contains the status and text of the server; a header can authenticate."""
     url = f"{server.url}private/{{channel}}"
     assert mistake(publish, "a", "1", "--url", url) == (1, "403 Forbidden")
     assert mistake(publish, "a", "1", "--url", f"{server.url}nothing/a") == (1, "404 Not Found")
@@ -202,7 +202,10 @@ def test_refusals(mistake, server):
 
 
 def test_stdin_and_stdout(command, server):
-    """A full disk, a closed stdin; a closed stdout gets no ids. The server is not imported."""
+    """A full disk and a closed stdin are errors; with a closed stdout, the event is published.
+
+    The command does not import the server.
+    """
     url = f"{server.url}publish/stdout"
     script = """
 python -m tatsumaki_py publish stdout 1 --url $URL > /dev/full
@@ -226,7 +229,7 @@ python -X importtime -m tatsumaki_py publish stdout 2 --url $URL 2>&1 >&- | grep
 
 
 def test_the_reader_of_the_ids_is_gone(server):
-    """That is no error."""
+    """If the reader of its ids has gone, the command ends with status 141, without a message."""
     read, write = os.pipe()
     os.close(read)
     process = subprocess.run(

@@ -25,7 +25,7 @@ def lines(process, count):
 
 
 def test_events(subscribe, server, publisher):
-    """One line each, as soon as it comes, with its id; Ctrl-C ends the command quietly."""
+    """Each event is printed as a line with its id as it arrives; Ctrl-C ends the command."""
     first = publisher.publish("a", {"text": "Grüße\n"})
     process = subscribe(f"{server.url}events/a")
     assert lines(process, 1) == [{"id": first[0], "data": {"text": "Grüße\n"}}]
@@ -37,7 +37,7 @@ def test_events(subscribe, server, publisher):
 
 
 def test_count_and_cursor(command, subscribe, server, publisher):
-    """Several channels; a gap is a line as it is."""
+    """The command starts at `--last-event-id` and ends after `--count` lines; a gap is a line."""
     ids = publisher.publish("count", *range(10))
     url = f"{server.url}events/count"
     process = subscribe(url, "--last-event-id", ids[4], "--count", "3")
@@ -50,7 +50,7 @@ def test_count_and_cursor(command, subscribe, server, publisher):
 
 
 def test_the_reader_is_gone(subscribe, server, publisher, tmp_path):
-    """That is no error. It is noticed at the next line."""
+    """If the reader of the lines has gone, the next line ends the command without a message."""
     publisher.publish("reader", 1)
     process = subscribe(f"{server.url}events/reader")
     assert lines(process, 1)[0]["data"] == 1
@@ -62,7 +62,7 @@ def test_the_reader_is_gone(subscribe, server, publisher, tmp_path):
 
 
 def test_a_full_disk(subscribe, server, publisher, tmp_path):
-    """The command ends: it would lose lines."""
+    """If the disk is full, the command fails, as lines would be lost."""
     publisher.publish("full", 1)
     with open("/dev/full", "w") as full:
         process = subscribe(f"{server.url}events/full", stdout=full)
@@ -84,7 +84,7 @@ def test_a_full_disk(subscribe, server, publisher, tmp_path):
     ],
 )  # fmt: skip
 def test_refusals(mistake, server, path, flags, line):
-    """One line, at once."""
+    """If the server refuses the request, or a flag is wrong, the error is one line."""
     status, text = mistake(subscribe_command, server.url + path, *flags)
     assert (status, text[: len(line)]) == (2 if flags else 1, line)
 
@@ -96,7 +96,7 @@ def test_a_wrong_url(mistake, url):
 
 
 def test_a_server_that_is_not_there_yet(subscribe, http_server, tmp_path):
-    """The command waits for it, and says so in one line."""
+    """The command waits until the server is there, and says so in one line."""
     http_server.stop()
     process = subscribe(f"{http_server.url}events/a", "--count", "1")
     deadline = time.monotonic() + 10
@@ -111,7 +111,7 @@ def test_a_server_that_is_not_there_yet(subscribe, http_server, tmp_path):
 
 
 def test_a_server_without_tls(subscribe, tmp_path):
-    """One line names the server, and says that TLS has failed."""
+    """If TLS fails, one line says so and names the server."""
     with socket.create_server(("127.0.0.1", 0)) as server:
         port = server.getsockname()[1]
         process = subscribe(f"https://127.0.0.1:{port}/events/a")
@@ -128,7 +128,7 @@ def test_a_server_without_tls(subscribe, tmp_path):
 
 
 def test_restarts_behind_nginx(subscribe, monkeypatch, redis_server, request):
-    """The server stops and starts, then it is killed and starts. No line is lost or repeated."""
+    """No line is lost or repeated if the server is restarted, and later killed and started."""
     monkeypatch.setenv("TATSUMAKI_ENGINE", redis_server.url)
     program = request.getfixturevalue("http_server")
     run_nginx = request.getfixturevalue("run_nginx")

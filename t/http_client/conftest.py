@@ -1,4 +1,4 @@
-"""Peers that answer with given bytes, and keep what they were asked."""
+"""Peers that answer with given bytes, and record their requests."""
 
 import asyncio
 import contextlib
@@ -9,11 +9,12 @@ from tatsumaki_py import HTTPClient
 
 
 class Peer:
-    """An HTTP server that sends `answers` in turn, the last one again and again.
+    """An HTTP server that sends `answers` in turn, and repeats the last one.
 
-    None is silence; a future is an answer that comes when it is set.
+    For None, the server sends no answer; for a future, it sends the result when there is one.
 
-    `requests` has the bytes of each request, body included; `left` is set when a client has closed.
+    `requests` contains the bytes of each request, including the body. `left` is set when a
+    connection has ended.
     """
 
     def __init__(self, *answers, close=True):
@@ -58,7 +59,7 @@ def peer(io_loop):
     yield start
     for each in peers:
         each.server.close()
-    # What is still being served ends with its connection, not with the loop.
+    # Let the handlers of open connections end before the loop is closed.
     io_loop.run_sync(lambda: asyncio.sleep(0.01))
 
 
@@ -69,7 +70,7 @@ def client():
 
 @pytest.fixture
 def answer():
-    """`answer("hello", "X-A: 1")` makes a 200 with that body and these header lines."""
+    """`answer("hello", "X-A: 1")` returns an answer, by default a 200, with body and headers."""
 
     def make(body="", *lines, status="200 OK"):
         body = body.encode() if isinstance(body, str) else body

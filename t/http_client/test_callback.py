@@ -1,4 +1,4 @@
-"""The callback form, as in Perl."""
+"""Requests with a callback, as in Perl."""
 
 import asyncio
 import gc
@@ -48,7 +48,7 @@ REFUSED = "http://127.0.0.1:1/"
 
 @pytest.mark.gen_test
 async def test_called_once_from_the_loop(client, url):
-    """The callback gets what the future gives, once, and not before the method has returned."""
+    """The callback is called once, with the future's result, after the method has returned."""
     got = []
     future = client.get(url, got.append)
     assert got == []
@@ -58,7 +58,7 @@ async def test_called_once_from_the_loop(client, url):
 
 @pytest.mark.gen_test
 async def test_body_may_be_left_out(client, url):
-    """`post(url, callback)`."""
+    """`post(url, callback)` sends no body, and calls the callback."""
     got = []
     await client.post(url, got.append)
     assert got[0].content == b"hello"
@@ -68,7 +68,7 @@ async def test_body_may_be_left_out(client, url):
 @pytest.mark.skipif(not hasattr(asyncio, "eager_task_factory"), reason="Python 3.12")
 @pytest.mark.gen_test
 async def test_eager_tasks(client, bad):
-    """Nor is it called inside the method where tasks start at once."""
+    """With eager tasks, the callback is also not called before the method has returned."""
     asyncio.get_running_loop().set_task_factory(asyncio.eager_task_factory)
     got = []
     future = client.get(bad, got.append)
@@ -80,7 +80,7 @@ async def test_eager_tasks(client, bad):
 @pytest.mark.parametrize("bad", [REFUSED, "nonsense"])
 @pytest.mark.gen_test
 async def test_need_not_be_awaited(client, url, bad):
-    """Nobody has to hold or await what the method returns, whatever it ends in."""
+    """A request ends and calls its callback even if no code keeps or awaits the future."""
     done = asyncio.Queue()
     client.get(url, done.put_nowait)
     client.get(bad, done.put_nowait)
@@ -91,7 +91,7 @@ async def test_need_not_be_awaited(client, url, bad):
 
 @pytest.mark.gen_test
 async def test_exception_is_logged(client, url, expect_log):
-    """What a callback raises is logged with its trace, and hurts nobody who awaits."""
+    """An exception in a callback is logged with its traceback, and the future has the response."""
     with expect_log("tatsumaki", "uncaught exception in the callback") as records:
         assert (await client.get(url, lambda res: 1 / 0)).code == 200
     assert records[0].exc_info[0] is ZeroDivisionError
@@ -99,7 +99,7 @@ async def test_exception_is_logged(client, url, expect_log):
 
 @pytest.mark.gen_test
 async def test_coroutine_callback(client, url, expect_log):
-    """A callback may be a coroutine function, with the same care for what it raises."""
+    """A callback can be a coroutine function; its exception is logged."""
 
     async def callback(res):
         await asyncio.sleep(0)
@@ -112,7 +112,7 @@ async def test_coroutine_callback(client, url, expect_log):
 
 @pytest.mark.gen_test
 async def test_failed_future_of_a_callback(client, url):
-    """A future that a callback happens to return, like that of `finish`, is its own business."""
+    """A failed future that a callback returns, such as that of `finish`, is ignored."""
     failed = asyncio.get_running_loop().create_future()
     failed.set_exception(ConnectionError())
     failed.exception()
@@ -122,13 +122,13 @@ async def test_failed_future_of_a_callback(client, url):
 @pytest.mark.parametrize("path", ["/front", "/await"])
 @pytest.mark.gen_test
 async def test_in_a_handler(client, url, path):
-    """A handler answers with what it fetched, by callback and by await."""
+    """A handler can answer with fetched content, using a callback or `await`."""
     front = url.replace("/hello", f"{path}?url=")
     assert (await client.get(front + url)).content == b"hello"
 
 
 @pytest.mark.gen_test
 async def test_throw_in_a_handler(client, url):
-    """`Error.HTTP` thrown in a callback through `async_cb` is the answer."""
+    """An `Error.HTTP` that is thrown in a callback through `async_cb` becomes the answer."""
     res = await client.get(url.replace("/hello", f"/front?url={REFUSED}"))
     assert (res.status_line, res.content) == ("502 Bad Gateway", b"upstream 595")

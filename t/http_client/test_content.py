@@ -1,4 +1,4 @@
-"""What the content of an answer becomes."""
+"""The content of a response."""
 
 import gzip
 import time
@@ -33,13 +33,13 @@ def response(content, content_type):
     ],
 )
 def test_decoded_content(content, content_type, text):
-    """The charset that is said, else UTF-8; never an exception."""
+    """Content is decoded with its charset, or as UTF-8, and never raises an exception."""
     res = response(content, content_type)
     assert (res.decoded_content, res.content) == (text, content)
 
 
 def test_no_slow_codec():
-    """A peer cannot name a codec that takes quadratic time."""
+    """A peer cannot make the client use a codec that takes quadratic time."""
     start = time.monotonic()
     text = response(b"a" * 2_000_000 + b"-" + b"z9" * 50_000, "text/plain; charset=punycode")
     assert text.decoded_content.startswith("aaa")
@@ -47,14 +47,14 @@ def test_no_slow_codec():
 
 
 def test_short_repr():
-    """What is printed is not the whole content."""
+    """The `repr` of a response does not include the content."""
     res = response(b"secret" * 1000, None)
     assert repr(res) == "HTTPResponse(code=200, message='OK', url='http://x/')"
 
 
 @pytest.mark.parametrize("code", [200, 204, 299])
 def test_success(code):
-    """2xx is a success, 3xx is neither that nor an error."""
+    """A 2xx is a success; a 3xx is neither a success nor an error."""
     assert HTTPResponse(code, "", "").is_success
     assert not HTTPResponse(code, "", "").is_error
     assert not HTTPResponse(code + 100, "", "").is_success
@@ -63,7 +63,7 @@ def test_success(code):
 
 @pytest.mark.gen_test
 async def test_chunked_and_gzip(client, answer, peer):
-    """Transfer and content coding are undone."""
+    """Chunked and gzipped content is decoded."""
     chunked = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nab\r\n1\r\nc\r\n0\r\n\r\n"
     zipped = answer(gzip.compress(b"abc"), "Content-Encoding: gzip")
     there = await peer(chunked, zipped)
@@ -73,14 +73,14 @@ async def test_chunked_and_gzip(client, answer, peer):
 
 @pytest.mark.gen_test
 async def test_until_close(client, peer):
-    """An answer without a length ends with the connection."""
+    """An answer without a length ends when the connection does."""
     there = await peer(b"HTTP/1.0 200 OK\r\n\r\nabc")
     assert (await client.get(there.url)).content == b"abc"
 
 
 @pytest.mark.gen_test
 async def test_interim_answer(client, answer, peer):
-    """1xx is not the answer."""
+    """A 1xx and its headers are ignored; the final answer is returned."""
     there = await peer(b"HTTP/1.1 103 Early Hints\r\nX-A: early\r\n\r\n" + answer("abc"))
     res = await client.get(there.url)
     assert (res.code, res.content, res.header("X-A")) == (200, b"abc", None)
@@ -88,7 +88,7 @@ async def test_interim_answer(client, answer, peer):
 
 @pytest.mark.gen_test
 async def test_head_of_something_large(answer, peer):
-    """The length that HEAD tells is no content."""
+    """A HEAD whose answer has a large Content-Length succeeds, without content."""
     there = await peer(b"HTTP/1.1 200 OK\r\nContent-Length: 999999999999\r\n\r\n")
     res = await HTTPClient(max_body_size=10).head(there.url)
     assert (res.code, res.content, res.header("Content-Length")) == (200, b"", "999999999999")
@@ -106,7 +106,7 @@ def large(kind, answer):
 @pytest.mark.parametrize("kind", ["length", "chunked", "close", "gzip"])
 @pytest.mark.gen_test
 async def test_too_large(answer, peer, kind):
-    """More than `max_body_size` is 597, and the connection is closed at once."""
+    """Content larger than `max_body_size` results in a 597, and the connection is closed."""
     there = await peer(large(kind, answer), close=False)
     res = await HTTPClient(max_body_size=10).get(there.url)
     assert (res.status_line, res.content) == ("597 Answer larger than 10 bytes", b"")
@@ -115,6 +115,6 @@ async def test_too_large(answer, peer, kind):
 
 @pytest.mark.gen_test
 async def test_just_fits(answer, peer):
-    """`max_body_size` bytes are not too many."""
+    """Content of exactly `max_body_size` bytes is accepted."""
     there = await peer(answer("x" * 10))
     assert (await HTTPClient(max_body_size=10).get(there.url)).content == b"x" * 10

@@ -1,4 +1,4 @@
-"""Whatever goes wrong is a response."""
+"""A request that fails results in a response, not in an exception."""
 
 import asyncio
 
@@ -14,13 +14,13 @@ def assert_failed(res, status_line):
 
 @pytest.mark.gen_test
 async def test_refused(client):
-    """Nobody listens: 595."""
+    """A refused connection results in a 595."""
     assert_failed(await client.get("http://127.0.0.1:1/"), "595 Connection refused")
 
 
 @pytest.mark.gen_test
 async def test_unknown_host(client):
-    """A name that means nothing: 595."""
+    """An unknown host name results in a 595."""
     res = await client.get("http://nobody.invalid/")
     assert (res.code, res.is_error) == (595, True)
 
@@ -32,7 +32,7 @@ async def asked(peer):
 
 @pytest.mark.gen_test
 async def test_time_out(client, peer, clock):
-    """A peer that says nothing: 596 after 30 s, and the connection is closed."""
+    """A peer that sends no answer results in a 596 after 30 s, and the connection is closed."""
     silent = await peer(None)
     future = client.get(silent.url)
     await asked(silent)
@@ -45,7 +45,7 @@ async def test_time_out(client, peer, clock):
 
 @pytest.mark.gen_test
 async def test_time_limit_of_one_request(client, peer, clock):
-    """A request may have a limit of its own."""
+    """A request can have its own timeout."""
     silent = await peer(None)
     future = client.get(silent.url, timeout=100)
     await asked(silent)
@@ -57,7 +57,7 @@ async def test_time_limit_of_one_request(client, peer, clock):
 
 @pytest.mark.gen_test
 async def test_time_limit_spans_redirects(client, answer, peer, clock):
-    """What a redirect leads to has the rest of the time."""
+    """The time limit includes redirects: the second request has only the rest of the time."""
     silent = await peer(None)
     location = asyncio.get_running_loop().create_future()
     hop = await peer(location)
@@ -72,7 +72,7 @@ async def test_time_limit_spans_redirects(client, answer, peer, clock):
 
 @pytest.mark.gen_test
 async def test_time_limit_is_for_the_whole_answer(client, peer, clock):
-    """A peer that stops in the middle gains no time (the original waits for one that drips)."""
+    """A partial answer does not extend the time limit (in the original, it does)."""
     dripping = await peer(f"{OK}Content-Length: 9\r\n\r\nabc".encode(), close=False)
     future = client.get(dripping.url)
     await asked(dripping)
@@ -88,7 +88,7 @@ async def test_time_limit_is_for_the_whole_answer(client, peer, clock):
 )
 @pytest.mark.gen_test
 async def test_scheme(client, url):
-    """Only http and https: 599."""
+    """A URL whose scheme is not http or https results in a 599."""
     assert_failed(await client.get(url), "599 Only http and https URL schemes supported")
 
 
@@ -109,28 +109,28 @@ async def test_scheme(client, url):
 )
 @pytest.mark.gen_test
 async def test_bad_url(client, url):
-    """A URL that cannot be asked, also one that carries header lines: 599, and nothing is sent."""
+    """An invalid URL, such as one with header lines in it, results in a 599."""
     res = await client.get(url)
     assert (res.code, res.message[:8]) == (599, "Bad URL:")
 
 
 @pytest.mark.gen_test
 async def test_label_too_long(client):
-    """A host name that no resolver takes: 599."""
+    """A host name with a label that is too long results in a 599."""
     assert (await client.get(f"http://{'a' * 70}.invalid/")).code == 599
 
 
 @pytest.mark.parametrize("part", ["", "garbage\r\n\r\n", "HTTP/9.1 200 OK\r\n\r\n", f"{OK}X"])
 @pytest.mark.gen_test
 async def test_no_answer(client, peer, part):
-    """Closed before there was an answer, or what came is none: 596."""
+    """A connection that is closed before a valid answer results in a 596."""
     broken = await peer(part.encode())
     assert (await client.get(broken.url)).code == 596
 
 
 @pytest.mark.gen_test
 async def test_huge_headers(client, peer):
-    """More than 64 KiB of headers: 599."""
+    """An answer with more than 64 KiB of headers results in a 599."""
     huge = await peer(f"{OK}X: {'x' * 70_000}\r\n\r\n".encode())
     assert_failed(await client.get(huge.url), "599 Invalid server response")
 
@@ -141,14 +141,14 @@ async def test_huge_headers(client, peer):
 )
 @pytest.mark.gen_test
 async def test_half_an_answer(client, peer, rest):
-    """Closed in the middle of the body: 597, not half of it."""
+    """A connection that is closed in the middle of the body results in a 597, without content."""
     short = await peer(f"{OK}{rest}".encode())
     assert_failed(await client.get(short.url), "597 Connection closed")
 
 
 @pytest.mark.gen_test
 async def test_not_tls(client, expect_log):
-    """https to a peer that does not speak TLS: 596, and why."""
+    """An https request to a peer without TLS results in a 596 with the reason."""
 
     async def talk(reader, writer):
         writer.write(b"220 mail.example ready\r\n")
@@ -164,7 +164,7 @@ async def test_not_tls(client, expect_log):
 @pytest.mark.parametrize("status", ["404 Not Found", "500 Oh dear", "599 Mine"])
 @pytest.mark.gen_test
 async def test_errors_of_the_other_side(client, answer, peer, status):
-    """4xx and 5xx are answers like any other: status, reason and content as sent."""
+    """The response to a 4xx or 5xx has the status, reason and content that the peer sent."""
     there = await peer(answer("sorry", status=status))
     res = await client.get(there.url)
     assert (res.status_line, res.content, res.is_error) == (status, b"sorry", True)

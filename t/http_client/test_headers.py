@@ -1,4 +1,4 @@
-"""Headers, there and back."""
+"""The headers of requests and responses."""
 
 import re
 
@@ -10,7 +10,7 @@ from tatsumaki_py import HTTPClient
 
 @pytest.mark.gen_test
 async def test_agent(answer, peer):
-    """Each request says who asks: the package, `agent`, or the header of the request."""
+    """The User-Agent of a request is the package, the option `agent` or the request's header."""
     there = await peer(answer())
     await HTTPClient().get(there.url)
     await HTTPClient(agent="mine/1").get(there.url)
@@ -29,7 +29,7 @@ async def test_agent(answer, peer):
 )
 @pytest.mark.gen_test
 async def test_repeated(client, answer, peer, headers):
-    """A name that comes twice is sent twice, and nothing else is sent (the original sends junk)."""
+    """A header that is given twice is sent twice, and no unexpected header is sent."""
     there = await peer(answer())
     await client.get(there.url, headers=headers)
     head = there.requests[0]
@@ -41,7 +41,7 @@ async def test_repeated(client, answer, peer, headers):
 @pytest.mark.parametrize("text", ["a\r\nX-Evil: 1", "a\nb", "a\rb", "a\x00b", "a\x7fb", "☃"])
 @pytest.mark.gen_test
 async def test_no_injection(client, text):
-    """A name or value that would break out of its line raises, without telling the value."""
+    """A header name or value with control characters raises a ValueError, which hides the value."""
     with pytest.raises(ValueError, match="header 'X-A' takes Latin-1 without control") as caught:
         client.get("http://127.0.0.1:1/", headers={"X-A": text})
     assert text not in str(caught.value)
@@ -51,7 +51,7 @@ async def test_no_injection(client, text):
 
 @pytest.mark.gen_test
 async def test_length_cannot_be_faked(client, answer, peer):
-    """The length of a body is said once, by who knows it."""
+    """The client sends the true length of a body, and ignores headers that contradict it."""
     there = await peer(answer())
     headers = {"Content-Length": "1", "Transfer-Encoding": "chunked"}
     await client.post(there.url, "abc", headers=headers)
@@ -63,7 +63,7 @@ async def test_length_cannot_be_faked(client, answer, peer):
 
 @pytest.mark.gen_test
 async def test_response_headers(client, answer, peer):
-    """Names in any case; repeated ones joined, or each by itself; None for what is missing."""
+    """`header` ignores case, joins repeated headers, and returns None for a missing one."""
     lines = ["X-A: 1", "x-a: 2", "Set-Cookie: a=1; Expires=Wed, 09 Jun 2027 10:18:14 GMT"]
     there = await peer(answer("", *lines, "Set-Cookie: b=2", "X-Empty:"))
     res = await client.get(there.url)
@@ -74,7 +74,7 @@ async def test_response_headers(client, answer, peer):
 
 @pytest.mark.gen_test
 async def test_url_is_sent_encoded(client, answer, peer):
-    """What is not ASCII in a URL is encoded, what is encoded stays, the fragment is not sent."""
+    """Non-ASCII characters in a URL are encoded once, and the fragment is not sent."""
     there = await peer(answer())
     await client.get(f"{there.url}é%2F?q=%20☃#part")
     assert there.requests[0].startswith(b"GET /%C3%A9%2F?q=%20%E2%98%83 HTTP/1.1\r\n")

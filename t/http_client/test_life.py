@@ -1,4 +1,4 @@
-"""When a request starts and ends, and what is left of it."""
+"""When a request starts and ends, and that all its objects are released."""
 
 import asyncio
 import gc
@@ -18,7 +18,7 @@ async def until(condition):
 
 @pytest.mark.gen_test
 async def test_starts_without_await(client, answer, peer):
-    """The request is sent though nobody awaits it."""
+    """A request is sent even if no code awaits it."""
     there = await peer(answer())
     client.get(there.url)
     await until(lambda: there.requests)
@@ -26,7 +26,7 @@ async def test_starts_without_await(client, answer, peer):
 
 @pytest.mark.gen_test
 async def test_cancel(client, peer):
-    """To cancel the await closes the connection at once; no callback, no log line."""
+    """Cancelling the await closes the connection; no callback is called, and no line is logged."""
     silent = await peer(None)
     called = []
 
@@ -45,7 +45,7 @@ async def test_cancel(client, peer):
 
 @pytest.mark.gen_test
 async def test_cancel_before_it_starts(client, answer, peer):
-    """A request that is cancelled at once is not sent."""
+    """A request that is cancelled immediately is not sent."""
     there = await peer(answer())
     future = client.get(there.url)
     future.cancel()
@@ -57,7 +57,7 @@ async def test_cancel_before_it_starts(client, answer, peer):
 
 @pytest.mark.gen_test
 async def test_cancel_while_connecting(client, peer):
-    """A connection that comes about after the end is closed again."""
+    """A request that is cancelled while it connects is not sent."""
     silent = await peer(None)
     future = client.get(silent.url)
     for _ in range(4):
@@ -71,7 +71,7 @@ async def test_cancel_while_connecting(client, peer):
 
 @pytest.mark.gen_test
 async def test_no_queue(client, answer, peer):
-    """Requests do not wait for each other (Tornado's shared client lets ten run at a time)."""
+    """Requests do not wait for each other (Tornado's shared client runs ten at a time)."""
     silent = await peer(None)
     futures = [client.get(silent.url) for _ in range(30)]
     await until(lambda: len(silent.requests) == 30)
@@ -83,7 +83,7 @@ async def test_no_queue(client, answer, peer):
 
 
 def test_one_client_for_many_loops():
-    """A client belongs to no loop."""
+    """A client can be used in several loops, one after another."""
     client = HTTPClient()
 
     async def ask():
@@ -94,7 +94,7 @@ def test_one_client_for_many_loops():
 
 @pytest.mark.gen_test
 async def test_nothing_is_left(client, answer, peer):
-    """Of a request that ended, nothing waits for the collector that is ours."""
+    """A request that has ended leaves no object of the package for the garbage collector."""
     there = await peer(answer("abc"))
     await client.get(there.url)
     await asyncio.sleep(0.01)
@@ -112,7 +112,7 @@ async def test_nothing_is_left(client, answer, peer):
 
 
 class Canned(AsyncHTTPClient):
-    """Another implementation, with nothing but what is documented."""
+    """Another implementation, which uses only the documented interface."""
 
     def fetch_impl(self, request, callback):
         assert (request.user_agent, request.follow_redirects) == ("mine", False)
@@ -131,7 +131,7 @@ def implementation():
 
 @pytest.mark.gen_test
 async def test_other_implementation(implementation):
-    """The implementation that is configured is used."""
+    """The client uses the implementation that is configured for `AsyncHTTPClient`."""
     implementation(Canned)
     res = await HTTPClient(agent="mine").get("http://x.example/")
     assert (res.content, res.header("X-A")) == (b"canned http://x.example/", "1")
@@ -139,7 +139,7 @@ async def test_other_implementation(implementation):
 
 @pytest.mark.gen_test
 async def test_configured_arguments(implementation, answer, peer):
-    """Its arguments are kept."""
+    """The configured arguments of an implementation are used, but not its user agent."""
     there = await peer(answer("mapped"))
     implementation(None, hostname_mapping={"x.example": "127.0.0.1"}, defaults={"user_agent": "no"})
     assert (await HTTPClient().get(f"http://x.example:{there.port}/")).content == b"mapped"
@@ -148,7 +148,7 @@ async def test_configured_arguments(implementation, answer, peer):
 
 @pytest.mark.gen_test
 async def test_tornado_contract():
-    """What `_Connections` replaces is there: it is how a cancelled request is closed at once."""
+    """Tornado has the coroutine `connect`, which `_Connections` replaces to cancel requests."""
     client = SimpleAsyncHTTPClient(force_instance=True)
     assert inspect.iscoroutinefunction(client.tcp_client.connect)
     client.close()

@@ -1,4 +1,4 @@
-"""What each method sends."""
+"""The requests that each method sends."""
 
 import pytest
 import tornado.web
@@ -40,7 +40,7 @@ async def sent(reply):
 
 @pytest.mark.gen_test
 async def test_get(client, http_server, base_url):
-    """GET has no body and says nothing of one."""
+    """A GET has no body and no headers about a body."""
     got = await sent(client.get(base_url))
     assert (got["method"], got["body"]) == ("GET", "")
     assert {"Content-Length", "Content-Type", "Referer"}.isdisjoint(got["headers"])
@@ -48,7 +48,7 @@ async def test_get(client, http_server, base_url):
 
 @pytest.mark.gen_test
 async def test_head(client, http_server, base_url):
-    """HEAD gives headers and no content."""
+    """The response to a HEAD has headers and no content."""
     res = await client.head(base_url)
     assert (res.code, res.header("X-Method"), res.content) == (200, "HEAD", b"")
 
@@ -57,7 +57,7 @@ async def test_head(client, http_server, base_url):
 @pytest.mark.parametrize("method", ["post", "put"])
 @pytest.mark.gen_test
 async def test_form(client, http_server, base_url, method, fields):
-    """A dict or pairs are sent as a form in UTF-8."""
+    """A dict or a list of pairs is sent as a form in UTF-8."""
     got = await sent(getattr(client, method)(base_url, fields))
     assert (got["method"], got["body"]) == (method.upper(), "a=1&b=x+y+%C3%A9")
     assert got["headers"]["Content-Type"] == FORM
@@ -66,14 +66,14 @@ async def test_form(client, http_server, base_url, method, fields):
 
 @pytest.mark.gen_test
 async def test_repeated_form_fields(client, http_server, base_url):
-    """A field with a list of values is sent once for each."""
+    """A field with a list of values is sent once for each value."""
     assert (await sent(client.post(base_url, {"a": [1, 2]})))["form"] == {"a": ["1", "2"]}
 
 
 @pytest.mark.parametrize("body", ['{"é": 1}', '{"é": 1}'.encode()])
 @pytest.mark.gen_test
 async def test_raw_body(client, http_server, base_url, body):
-    """Text and bytes are sent as they are, with the content type that is given."""
+    """Text and bytes are sent unchanged, with the given content type and the true length."""
     headers = {"content-type": "application/json", "Content-Length": 99}
     got = await sent(client.put(base_url, body, headers=headers))
     assert got["body"] == '{"é": 1}'
@@ -84,28 +84,28 @@ async def test_raw_body(client, http_server, base_url, body):
 @pytest.mark.parametrize("method", ["post", "put"])
 @pytest.mark.gen_test
 async def test_no_body(client, http_server, base_url, method):
-    """POST and PUT without a body say that it is empty."""
+    """A POST or PUT without a body has a Content-Length of 0."""
     got = await sent(getattr(client, method)(base_url))
     assert (got["headers"]["Content-Length"], got["headers"]["Content-Type"]) == ("0", FORM)
 
 
 @pytest.mark.gen_test
 async def test_delete(client, http_server, base_url):
-    """DELETE is sent as DELETE."""
+    """`delete` sends a DELETE."""
     assert (await sent(client.delete(base_url)))["method"] == "DELETE"
 
 
 @pytest.mark.parametrize("method", ["PATCH", "PURGE"])
 @pytest.mark.gen_test
 async def test_any_method(client, http_server, base_url, method):
-    """`request` sends methods that have no name here."""
+    """`request` can send any method."""
     got = await sent(client.request(method, base_url, {"a": "b"}))
     assert (got["method"], got["form"].get("a")) == (method, ["b"])
 
 
 @pytest.mark.gen_test
 async def test_http_request(client, http_server, base_url):
-    """`request` takes Tornado's `HTTPRequest`, with all it says, and leaves it as it was."""
+    """`request` sends an `HTTPRequest` of Tornado with its options, and does not change it."""
     request = HTTPRequest(
         base_url, "POST", {"X-A": "1"}, "b", auth_username="me", user_agent="mine"
     )
@@ -119,7 +119,7 @@ async def test_http_request(client, http_server, base_url):
 
 @pytest.mark.gen_test
 async def test_mistakes_raise_at_the_call(client):
-    """What a programmer got wrong is an exception that names it, before anything is sent."""
+    """A mistake in the arguments raises an exception that names the mistake."""
     url = "http://127.0.0.1:1/"
     with pytest.raises(
         TypeError, match=r"not a callback: {'X': '1'} \(headers are given as headers="
@@ -142,6 +142,6 @@ async def test_mistakes_raise_at_the_call(client):
 
 
 def test_no_loop(client):
-    """Without a running loop it says so, and leaves nothing behind that complains."""
+    """A call without a running event loop raises a RuntimeError, and logs no warning."""
     with pytest.raises(RuntimeError, match="needs a running loop"):
         client.get("http://127.0.0.1:1/")

@@ -1,4 +1,4 @@
-"""Where redirects lead, and what they take along."""
+"""Redirects: where they lead, and what is sent to the new URL."""
 
 import pytest
 from tornado.httpclient import HTTPRequest
@@ -18,7 +18,7 @@ def redirect(answer):
 @pytest.mark.parametrize("code", [301, 302, 303, 307, 308])
 @pytest.mark.gen_test
 async def test_followed(client, answer, redirect, peer, code):
-    """The answer is that of the last one, and says where it came from."""
+    """A redirect is followed; the response has the content and URL of the last request."""
     there = await peer(redirect("sub/next?q=1#part", code), answer("there"))
     res = await client.get(there.url)
     assert (res.content, res.url) == (b"there", f"{there.url}sub/next?q=1")
@@ -28,7 +28,7 @@ async def test_followed(client, answer, redirect, peer, code):
 @pytest.mark.parametrize("code", [301, 302, 303])
 @pytest.mark.gen_test
 async def test_post_becomes_get(client, answer, redirect, peer, code):
-    """A POST becomes a GET that says nothing of a body (the original hangs here)."""
+    """After a 301, 302 or 303, a POST becomes a GET without a body (the original hangs)."""
     there = await peer(redirect("/", code), answer("there"))
     assert (await client.post(there.url, {"a": 1})).content == b"there"
     assert there.requests[0].endswith(b"\r\n\r\na=1")
@@ -39,7 +39,7 @@ async def test_post_becomes_get(client, answer, redirect, peer, code):
 @pytest.mark.parametrize("code", [307, 308])
 @pytest.mark.gen_test
 async def test_post_stays_post(client, answer, redirect, peer, code):
-    """Method and body are kept."""
+    """After a 307 or 308, a POST keeps its method and body."""
     there = await peer(redirect("/", code), answer("there"))
     await client.post(there.url, {"a": 1})
     assert there.requests[1].startswith(b"POST / ")
@@ -48,7 +48,7 @@ async def test_post_stays_post(client, answer, redirect, peer, code):
 
 @pytest.mark.gen_test
 async def test_put_stays_put(client, answer, redirect, peer):
-    """302 changes POST alone."""
+    """After a 302, a PUT stays a PUT."""
     there = await peer(redirect("/"), answer())
     await client.put(there.url, "x")
     assert there.requests[1].startswith(b"PUT / ")
@@ -56,7 +56,7 @@ async def test_put_stays_put(client, answer, redirect, peer):
 
 @pytest.mark.gen_test
 async def test_head_stays_head(client, answer, redirect, peer):
-    """303 leaves HEAD as it is."""
+    """After a 303, a HEAD stays a HEAD."""
     there = await peer(redirect("/", 303), answer())
     await client.head(there.url)
     assert there.requests[1].startswith(b"HEAD / ")
@@ -64,14 +64,14 @@ async def test_head_stays_head(client, answer, redirect, peer):
 
 @pytest.mark.gen_test
 async def test_ten_are_followed(client, answer, redirect, peer):
-    """Ten are followed."""
+    """Ten redirects are followed."""
     there = await peer(*[redirect("/")] * 10, answer("there"))
     assert (await client.get(there.url)).content == b"there"
 
 
 @pytest.mark.gen_test
 async def test_eleven_are_too_many(client, redirect, peer):
-    """The eleventh is an error."""
+    """The eleventh redirect results in a 599."""
     there = await peer(redirect("/"))
     res = await client.get(there.url)
     assert (res.status_line, res.is_error) == ("599 Too many redirects", True)
@@ -80,7 +80,7 @@ async def test_eleven_are_too_many(client, redirect, peer):
 
 @pytest.mark.gen_test
 async def test_options_of_the_request(client, redirect, peer):
-    """An `HTTPRequest` may ask for fewer, or for the redirect itself."""
+    """An `HTTPRequest` can allow fewer redirects, or return the redirect itself."""
     there = await peer(redirect("/next"))
     res = await client.request(HTTPRequest(there.url, max_redirects=1))
     assert (res.code, len(there.requests)) == (599, 2)
@@ -90,7 +90,7 @@ async def test_options_of_the_request(client, redirect, peer):
 
 @pytest.mark.gen_test
 async def test_without_location(client, answer, peer):
-    """A redirect that does not say where to is an answer."""
+    """A redirect without a Location is returned as the response."""
     there = await peer(answer("x", status="302 Found"))
     assert (await client.get(there.url)).status_line == "302 Found"
 
@@ -98,7 +98,7 @@ async def test_without_location(client, answer, peer):
 @pytest.mark.parametrize("target", ["ftp://127.0.0.1/", "file:///etc/hostname", "http://[::1/"])
 @pytest.mark.gen_test
 async def test_bad_target(client, redirect, peer, target):
-    """Only http and https, also afterwards: 599."""
+    """A redirect to an invalid URL or to another scheme results in a 599."""
     there = await peer(redirect(target))
     assert (await client.get(there.url)).code == 599
 
@@ -121,7 +121,7 @@ SECRETS = {
 
 @pytest.mark.gen_test
 async def test_secrets_stay_with_their_host(client, answer, redirect, peer):
-    """Another host, which is any other port too, gets no credentials, nor the old Host header."""
+    """After a redirect to another host or port, no credentials and no old Host header are sent."""
     other = await peer(answer("there"))
     there = await peer(redirect(other.url))
     headers = SECRETS | {"Host": "there.example", "X-Kept": "yes"}
@@ -135,7 +135,7 @@ async def test_secrets_stay_with_their_host(client, answer, redirect, peer):
 
 @pytest.mark.gen_test
 async def test_password_of_the_url(client, answer, redirect, peer):
-    """User and password of a URL are sent as Basic to their host, and nowhere else."""
+    """The user and password of a URL are sent to its host with Basic, and to no other host."""
     other = await peer(answer("there"))
     there = await peer(redirect("/next"), redirect(other.url.replace("//", "//eve:evil@")))
     res = await client.get(there.url.replace("//", "//me:p%40ss@"))
@@ -148,7 +148,7 @@ async def test_password_of_the_url(client, answer, redirect, peer):
 
 
 def test_redirected_makes_a_new_request():
-    """The request that was redirected stays what it was."""
+    """`redirected` returns a new request, and does not change the old one."""
     request = HTTPRequest("http://a/", "POST", HTTPHeaders(SECRETS), "x")
     assert redirected(request, 303, "http://b/").url == "http://b/"
     assert (request.url, request.method, request.body) == ("http://a/", "POST", b"x")
@@ -165,13 +165,13 @@ def test_redirected_makes_a_new_request():
     ],
 )
 def test_one_spelling(url, sent):
-    """URLs of one origin have it in one spelling: it is the same host to which a redirect leads."""
+    """`split_url` normalizes the origin of a URL, so that equal origins compare equal."""
     assert split_url(url)[0] == sent
 
 
 @pytest.mark.gen_test
 async def test_secrets_on_the_same_host(client, answer, redirect, peer):
-    """The same host gets them again."""
+    """After a redirect to the same host, credentials are sent again."""
     there = await peer(redirect("/next"), answer())
     await client.get(there.url, headers=SECRETS)
     assert b"Bearer a" in there.requests[1]

@@ -1,4 +1,4 @@
-"""Servers to publish at."""
+"""A server to which the tests publish."""
 
 import json
 import urllib.request
@@ -8,13 +8,13 @@ import pytest
 
 @pytest.fixture(scope="module")
 def server(serve_programs):
-    """A process that is the server of a file's tests."""
+    """A server process for all tests of a file."""
     return serve_programs("t/publisher/program.py")
 
 
 @pytest.fixture
 def events(server):
-    """`events(channel)` are those that the server has, oldest first."""
+    """`events(channel)` returns the events that the server has, oldest first."""
 
     def read(channel):
         url = f"{server.url}events/{channel}?transport=interval-poll"

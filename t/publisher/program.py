@@ -1,21 +1,21 @@
-"""A server at whose URLs publishing goes wrong, each in its way."""
+"""A server for publishers, with URLs at which publishing fails in various ways."""
 
 from tatsumaki_py import Application, Error, MessageQueue, PublishHandler, Server, SubscribeHandler
 
-# A test sees all events that it published.
+# A long log, so that a test sees all events that it has published.
 MessageQueue.backlog_length = 1000
 
 asked = {}
 
 
 def first(name):
-    """Whether this is the first request of that name."""
+    """Whether this is the first request with this name."""
     asked[name] = asked.get(name, 0) + 1
     return asked[name] == 1
 
 
 class Lossy(PublishHandler):
-    """Publishes, but the answer to the first request for a channel is lost."""
+    """Publishes, but loses the answer to the first request for a channel."""
 
     async def post(self, channel):
         await super().post(channel)
@@ -24,7 +24,7 @@ class Lossy(PublishHandler):
 
 
 class Busy(PublishHandler):
-    """Has no time for the first request."""
+    """Answers the first request for a channel with 503 and a Retry-After."""
 
     def can_publish(self, channel):
         if first(channel):

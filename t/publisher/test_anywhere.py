@@ -1,5 +1,6 @@
-"""A publisher works wherever a program calls it: in scripts of their own, with warnings as
-errors.
+"""A publisher works in event loops, threads, forks and logging handlers.
+
+Each test runs a separate script, in which warnings are errors.
 """
 
 import subprocess
@@ -26,7 +27,7 @@ publisher = Publisher(sys.argv[1])
 async def task(number):
     await publisher.apublish("a", number)
 
-# As a Celery task may do it.
+# As a Celery task may do.
 asyncio.run(task(0))
 asyncio.run(task(1))
 
@@ -65,7 +66,7 @@ def fork():
         child = os.fork()
         if child == 0:
             if number == 2:
-                # As a daemon does it.
+                # As a daemon does.
                 os.closerange(3, 256)
                 files = [open(os.devnull) for _ in range(20)]
             for event in range(5):
@@ -77,7 +78,7 @@ def fork():
         children.append(child)
     return children
 
-# As gunicorn and Celery do it. The parent goes on meanwhile, and after the children have ended.
+# As gunicorn and Celery do. The parent also publishes, even after the children have ended.
 children = fork()
 for event in range(5):
     publisher.publish("a", ["parent", event])
@@ -184,12 +185,12 @@ EVICTING = {"maxmemory": "100mb", "maxmemory_policy": "allkeys-lru"}
 
 @pytest.fixture(params=["http", "redis"])
 def place(request):
-    """The URL of a publisher, and what gives the events that arrived there."""
+    """A URL for a publisher, and a function that returns the events that have arrived there."""
     if request.param == "http":
         server = request.getfixturevalue("server")
         channel = request.node.name.partition("[")[0]
         events = request.getfixturevalue("events")
-        # One channel for each test.
+        # Each test has its own channel.
         return f"{server.url}publish/{{channel}}-{channel}", lambda: events(f"a-{channel}")
     redis = request.getfixturevalue("redis_server")
     return redis.url, lambda: stored(redis)
@@ -201,7 +202,7 @@ def stored(redis):
 
 
 def test_light():
-    """The import makes no event loop, and needs neither redis-py nor the server."""
+    """The import creates no event loop, and imports neither redis-py nor the server."""
     run(LIGHT)
 
 
@@ -212,7 +213,7 @@ def test_event_loops(place):
 
 
 def test_threads(place):
-    """Each thread's events are in its order."""
+    """The events of each thread are published in the thread's order."""
     url, events = place
     run(THREADS, url)
     found = events()
@@ -229,7 +230,7 @@ def test_fork(place):
 
 
 def test_fork_by_tls(make_tls, certificate):
-    """The sessions of the parent go on."""
+    """Over TLS, parent and children publish all events, and no connection is left."""
     redis = make_tls(tls_auth_clients="no")
     run(FORK, f"rediss://127.0.0.1:{redis.tls_port}?ssl_ca_certs={certificate[0]}")
     found = stored(redis)
@@ -244,14 +245,14 @@ def test_pool(place):
 
 
 def test_a_log(make_tls, certificate):
-    """A handler publishes the lines, but not those of the publisher; none waits for the other."""
+    """A logging handler publishes lines, except those of the publisher, without a deadlock."""
     redis = make_tls(tls_auth_clients="no", **EVICTING)
     run(LOG, f"rediss://127.0.0.1:{redis.tls_port}?ssl_ca_certs={certificate[0]}")
     assert stored(redis) == ["first", "child", "again"]
 
 
 def test_the_end(make_redis):
-    """A function of `atexit` publishes, and the last lines of the log come out."""
+    """A function of `atexit` can publish, and the last line of the publisher is logged."""
     redis = make_redis(**EVICTING)
     out = run(END, redis.url)
     assert out.startswith("Redis may evict any key")
@@ -260,7 +261,7 @@ def test_the_end(make_redis):
 
 
 def test_after_the_end(redis_server):
-    """No thread runs any more, so it is an error at once."""
+    """At the end of the interpreter, when its thread has ended, a publisher raises an error."""
     out = run(TOO_LATE, redis_server.url)
     assert out.startswith("the interpreter is ending, so a publisher for Redis cannot publish")
     assert stored(redis_server) == [1]

@@ -27,7 +27,7 @@ class Dated(MessageQueue):
     ],
 )
 def test_events(events):
-    """The same exception with the same text."""
+    """A publisher raises the same exception, with the same text, as `MessageQueue.publish`."""
     with pytest.raises(Exception) as expected:  # noqa: PT011
         MessageQueue.instance("room").publish(*events)
     with pytest.raises(expected.type) as caught:
@@ -40,7 +40,7 @@ BAD_JSON = [b"{bad", b"", b"1 2", b"NaN", b'"\xff"', b'{"type":"gap"}', b"[" * 1
 
 @pytest.mark.parametrize("body", BAD_JSON)
 def test_bad_json(body):
-    """Otherwise one publisher could break a channel for all of its clients."""
+    """`publish_json` refuses invalid JSON, which would break the channel for all clients."""
     with pytest.raises(ValueError, match=r"not JSON: |not an event: "):
         Publisher(NOWHERE).publish_json("room", b"{}", body)
 
@@ -60,14 +60,14 @@ def test_names(channel, key):
 
 
 def test_too_many():
-    """More than one call of an engine takes."""
+    """More events than an engine accepts in one call raise a 413."""
     with pytest.raises(Exception, match="up to 1000 events, not 1001") as caught:
         Publisher(NOWHERE).publish("a", *range(1001))
     assert caught.value.code == 413
 
 
 def test_encoder():
-    """A publisher has an encoder as a queue has, and its own limit."""
+    """A publisher can have its own JSON encoder and its own `max_event_size`."""
     day = datetime.date(2026, 1, 1)
     assert Publisher(NOWHERE, json=Dated.json).publish("a") == []
     with pytest.raises(Exception, match="an event of 12 bytes exceeds the maximum of 11"):

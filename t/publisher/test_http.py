@@ -1,4 +1,4 @@
-"""Publishing at the URL of a PublishHandler."""
+"""Publishing to the URL of a PublishHandler."""
 
 import asyncio
 import socket
@@ -11,14 +11,14 @@ from tatsumaki_py.publisher import Publisher
 
 
 def refused(publisher, *arguments, **options):
-    """The error of this publish."""
+    """The status and text of the error that publishing raises."""
     with pytest.raises(Error.HTTP) as caught:
         publisher.publish(*arguments, **options)
     return caught.value.code, str(caught.value)
 
 
 def test_publishes(server, events):
-    """All values, in order, also a list as one event; the ids are those of the server."""
+    """All values are published in order, a list as one event, and their ids are returned."""
     values = [{"text": "Grüße \u2028"}, [1, []], "text", 0, None]
     with Publisher(f"{server.url}publish/{{channel}}") as publisher:
         ids = publisher.publish("a b/ü?", *values)
@@ -29,7 +29,7 @@ def test_publishes(server, events):
 
 
 def test_a_url_of_one_channel(server, events):
-    """It needs no placeholder, and takes no other channel."""
+    """A URL without a placeholder works for its channel, and raises an error for another one."""
     publisher = Publisher(f"{server.url}publish/one")
     publisher.publish("one", 1)
     with pytest.raises(ValueError, match=r"does not name the channel 'two': write {channel}"):
@@ -38,7 +38,7 @@ def test_a_url_of_one_channel(server, events):
 
 
 def test_the_end(server, events):
-    """A channel is ended where the handler allows it; the id is that of the end."""
+    """`end` ends a channel if the handler allows it, and returns the id of the end."""
     publisher = Publisher(f"{server.url}ending/{{channel}}")
     (first,) = publisher.publish("over", 1)
     (end,) = publisher.end("over", idempotency_key="once")
@@ -51,13 +51,13 @@ def test_the_end(server, events):
 
 
 def test_a_lost_answer(server, events):
-    """The attempt is repeated, and the events are there once."""
+    """If an answer is lost, the request is repeated, and the events are published once."""
     ids = Publisher(f"{server.url}lossy/{{channel}}").publish("lost", 1, 2)
     assert (len(ids), events("lost")) == (2, [1, 2])
 
 
 def test_retry_after(server, events):
-    """It is waited for, 0 too; if that takes too long, the error comes at once."""
+    """A publisher waits as Retry-After says; if that is too long, it fails immediately."""
     publisher = Publisher(f"{server.url}busy/{{channel}}", publish_timeout=2)
     begin = time.monotonic()
     publisher.publish("busy-1", 1)
@@ -71,7 +71,7 @@ def test_retry_after(server, events):
 
 
 def test_no_answer(server):
-    """The error says whether the events may be there."""
+    """Without an answer, the error says whether the events may have been accepted."""
     publisher = Publisher(f"{server.url}silent/{{channel}}", publish_timeout=0.2)
     text = "the events were not known to be accepted within 0.2 s: no answer in time"
     assert refused(publisher, "a", 1) == (503, text)
@@ -83,7 +83,7 @@ def test_no_answer(server):
 
 
 def test_refusals(server):
-    """The server's status and text; a URL of something else."""
+    """A refusal raises the server's status and text; an answer from another handler, a 502."""
     publisher = Publisher(f"{server.url}private/{{channel}}")
     assert refused(publisher, "a", 1) == (403, "Forbidden")
     publisher = Publisher(f"{server.url}nothing/{{channel}}")
@@ -100,7 +100,7 @@ def test_refusals(server):
 
 
 def test_idempotency_key(server, events):
-    """Another publisher, such as a program that runs again, gets the same ids."""
+    """A second publisher that uses the same idempotency key gets the same ids."""
     url = f"{server.url}publish/{{channel}}"
     ids = [Publisher(url).publish("keys", 1, idempotency_key="key")[0] for _ in range(2)]
     assert (ids[0], events("keys")) == (ids[1], [1])
@@ -109,7 +109,7 @@ def test_idempotency_key(server, events):
 
 
 def test_credentials(server, events):
-    """By a header, or in the URL."""
+    """Credentials can be given in a header or in the URL."""
     url = f"{server.url}private/{{channel}}"
     Publisher(url, headers={"Authorization": "Bearer t"}).publish("private", 1)
     Publisher(url.replace("//", "//u:p%C3%A4@")).publish("private", 2)
@@ -117,7 +117,7 @@ def test_credentials(server, events):
 
 
 def test_a_server_that_restarts(serve_program):
-    """Connections that were kept are replaced."""
+    """A publisher replaces its connection after the server has been restarted."""
     program = serve_program("t/publisher/program.py")
     with Publisher(f"{program.url}publish/{{channel}}") as publisher:
         publisher.publish("a", 1)
@@ -126,7 +126,7 @@ def test_a_server_that_restarts(serve_program):
 
 
 def test_key(server):
-    """`key` is the header ``Event-Key``."""
+    """Events can be published with a `key`; one that is too long or not ASCII is refused."""
     publisher = Publisher(f"{server.url}publish/{{channel}}")
     for n in range(3):
         publisher.publish("keyed", n, key="a")

@@ -1,4 +1,4 @@
-"""What answers at the URL is no PublishHandler, or not any more."""
+"""Answers to a publisher that do not come from a PublishHandler."""
 
 import contextlib
 import socket
@@ -21,7 +21,7 @@ def answer(body, status=b"200 OK", kind=b"application/json"):
 
 @pytest.fixture
 def odd():
-    """`url = odd(answers)`: a connection sends these answers, one for each request."""
+    """`url = odd(answers)` starts a server that sends these answers in turn on each connection."""
     threads, open_sockets = [], []
 
     def start(answers):
@@ -29,7 +29,7 @@ def odd():
         open_sockets.append(listening)
 
         def run():
-            # Until the socket is closed.
+            # Ends when the socket is closed.
             with contextlib.suppress(OSError):
                 while True:
                     connection = listening.accept()[0]
@@ -80,7 +80,7 @@ def test_odd_answers(odd, data, code, text):
 
 
 def test_silence_on_a_connection_that_was_used(odd):
-    """The error says it."""
+    """If a connection that worked before falls silent, the error says that there is no answer."""
     with Publisher(odd([answer(GOOD)]), publish_timeout=0.5) as publisher:
         assert publisher.publish("a", 1) == ["1-1"]
         with pytest.raises(Error.HTTP) as caught:
@@ -89,7 +89,7 @@ def test_silence_on_a_connection_that_was_used(odd):
 
 
 def test_names(odd):
-    """A scheme in any case; a name that has no UTF-8."""
+    """A URL's scheme can be in any case; a channel's name must be valid UTF-8."""
     url = odd([answer(GOOD)]).replace("http", "HTTP")
     with Publisher(url) as publisher:
         with pytest.raises(

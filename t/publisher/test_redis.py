@@ -14,7 +14,7 @@ from tatsumaki_py.publisher import Publisher
 
 @pytest.fixture
 def make_publisher():
-    """`publisher = make_publisher(url)`. It is closed at the end."""
+    """`publisher = make_publisher(url)` makes a publisher that is closed at the end."""
     made = []
 
     def make(url, **options):
@@ -28,7 +28,7 @@ def make_publisher():
 
 @pytest.mark.gen_test
 async def test_subscribers_get_it(redis_server, make_publisher):
-    """A server that listens; one publish is one delivery. The events are encoded as in a queue."""
+    """A client of a server gets the events of one call together, and then the end."""
     MessageQueue.configure(redis_server.url)
     mq = MessageQueue.instance("a}b/ü")
     await mq.ready()
@@ -47,7 +47,7 @@ async def test_subscribers_get_it(redis_server, make_publisher):
 
 @pytest.mark.gen_test
 async def test_settings_of_the_server(redis_server, make_publisher):
-    """A publisher, which knows no settings, keeps those that a server has set."""
+    """A publisher, which has no settings, trims a channel's log as the server's settings say."""
     MessageQueue.configure(redis_server.url)
     mq = MessageQueue.instance("set")
     mq.buffer_length = 3
@@ -61,7 +61,7 @@ async def test_settings_of_the_server(redis_server, make_publisher):
 
 
 def test_idempotency(redis_server, make_publisher):
-    """The key is that of a server's `publish`."""
+    """A repeated call with an idempotency key returns the same ids; other events raise a 422."""
     ids = [make_publisher(redis_server.url).publish("a", 1, idempotency_key="k") for _ in range(2)]
     assert ids[0] == ids[1]
     with pytest.raises(Error.HTTP, match="something else was published") as caught:
@@ -70,7 +70,7 @@ def test_idempotency(redis_server, make_publisher):
 
 
 def test_key(redis_server, make_publisher):
-    """Redis keeps the last event of each key, as for a server's `publish`."""
+    """Redis keeps the last event of each key that a publisher uses."""
     publisher = make_publisher(redis_server.url)
     for n, key in enumerate("aba"):
         publisher.publish("a", n, n, key=key)
@@ -80,7 +80,7 @@ def test_key(redis_server, make_publisher):
 
 
 def test_away(make_redis, make_publisher):
-    """The error says it after `publish_timeout`; when Redis is back, the next call works."""
+    """While Redis is away, a call fails after `publish_timeout`; later calls work again."""
     redis = make_redis()
     publisher = make_publisher(redis.url, publish_timeout=0.3)
     publisher.publish("a", 1)
@@ -97,7 +97,7 @@ def test_away(make_redis, make_publisher):
 
 
 def test_no_tls(redis_server, make_publisher):
-    """The error has the reason, although Redis does not answer at all."""
+    """If TLS gets no answer, the error says so."""
     url = redis_server.url.replace("redis:", "rediss:")
     late = r"\(over TLS\) did not answer within 0.2 s$"
     text = f"the events were not accepted within 0.6 s: .* {late}"
@@ -106,7 +106,7 @@ def test_no_tls(redis_server, make_publisher):
 
 
 def test_refused(redis_server, make_publisher, log_watch):
-    """The error says what Redis said."""
+    """An error from Redis is part of the exception's text, and is logged."""
     redis_server.ask("SET", "tats:{a}:s", "no stream")
     text = "^Redis refused the events: .*WRONGTYPE"
     with (
@@ -118,7 +118,7 @@ def test_refused(redis_server, make_publisher, log_watch):
 
 
 def test_lost_replies(redis_server, make_publisher):
-    """Connections break all the time; each event is there once, in the order of its thread."""
+    """While connections are cut again and again, each event is published once and in order."""
     publisher = make_publisher(redis_server.url)
     over = threading.Event()
 
@@ -156,7 +156,7 @@ def test_many_at_a_time(redis_server, make_publisher):
 
 
 def test_close(redis_server):
-    """It leaves no thread and no connection; the publisher can be used again."""
+    """`close` ends the thread and the connections; the publisher can be used again."""
     before = threading.active_count()
     publisher = Publisher(redis_server.url)
     for _ in range(2):
@@ -168,7 +168,7 @@ def test_close(redis_server):
 
 
 def test_a_child_keeps_no_connection(redis_server):
-    """Redis sees at once that the publisher of the parent is closed."""
+    """A forked child does not keep the connections of its parent's publisher open."""
     read, write = os.pipe()
     with Publisher(redis_server.url) as publisher:
         publisher.publish("a", 1)
@@ -189,7 +189,7 @@ def test_a_child_keeps_no_connection(redis_server):
 
 
 def test_a_publisher_in_a_cycle_is_collected(redis_server):
-    """Python may do that in any thread, also in that of the publisher."""
+    """The thread of a publisher in a reference cycle ends when it collects the publisher itself."""
     publisher = Publisher(redis_server.url)
     publisher.publish("a", 1)
     publisher.me = publisher

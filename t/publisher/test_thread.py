@@ -1,4 +1,4 @@
-"""The thread of a publisher for Redis: each call ends, also if it fails or hangs."""
+"""The thread of a publisher for Redis: each call ends, even if the thread fails or hangs."""
 
 import asyncio
 import logging
@@ -14,25 +14,25 @@ from tatsumaki_py.publisher import Publisher, over_redis, thread_log
 
 @pytest.fixture
 def publisher(redis_server):
-    """It has a thread. It is closed at the end."""
+    """A publisher whose thread is running; it is closed at the end."""
     with Publisher(redis_server.url) as publisher:
         publisher.publish("a", 0)
         yield publisher
 
 
 def in_thread(publisher, *call):
-    """Make this call in the thread of the publisher."""
+    """Calls a function in the thread of the publisher."""
     publisher._link._worker._loop.call_soon_threadsafe(*call)
 
 
 def fail(*_):
-    """Not even `Exception` is caught."""
+    """Raises a SystemExit, which is not an `Exception`."""
     raise SystemExit
 
 
 @pytest.mark.gen_test
 async def test_it_fails(publisher, redis_server, monkeypatch, log_watch):
-    """The calls that wait are told, and the next one starts another thread."""
+    """If the thread fails, waiting calls raise a 503, and the next call starts a new thread."""
     text = "the thread of the publisher has failed"
     monkeypatch.setattr(publisher._link._worker, "_publish", fail)
     with log_watch.expect("tatsumaki", text) as records:
@@ -50,7 +50,7 @@ async def test_it_fails(publisher, redis_server, monkeypatch, log_watch):
 
 @pytest.mark.gen_test
 async def test_it_hangs(publisher, monkeypatch):
-    """The call ends, and its events are not published later."""
+    """If the thread hangs, calls raise a 503."""
     monkeypatch.setattr(publisher._link, "_patience", 0.1)
     over = threading.Event()
     in_thread(publisher, over.wait, 5)
@@ -67,7 +67,7 @@ async def test_it_hangs(publisher, monkeypatch):
 
 
 def test_close_while_it_hangs(publisher, monkeypatch):
-    """That ends, too."""
+    """`close` returns even if the thread hangs, and the thread ends later."""
     monkeypatch.setattr(over_redis, "CLOSE", 0.1)
     over = threading.Event()
     thread = publisher._link._worker._thread
@@ -79,7 +79,7 @@ def test_close_while_it_hangs(publisher, monkeypatch):
 
 
 def test_it_cannot_begin(redis_server, monkeypatch):
-    """The error is that of the call; the next call tries again."""
+    """If the thread cannot begin its work, the call raises the error, and the next call retries."""
     before = threading.active_count()
     with Publisher(redis_server.url) as publisher:
         monkeypatch.setattr(over_redis, "Connections", None)
@@ -91,7 +91,7 @@ def test_it_cannot_begin(redis_server, monkeypatch):
 
 
 def test_it_does_not_start(redis_server, monkeypatch):
-    """The call ends, and so does the thread when it can."""
+    """If the thread starts too slowly, the call raises a 503, and the thread ends later."""
     over = threading.Event()
     connections = over_redis.Connections
     monkeypatch.setattr(over_redis, "START", 0.1)
@@ -110,7 +110,7 @@ def test_it_does_not_start(redis_server, monkeypatch):
 
 
 def test_its_start_is_interrupted(redis_server, monkeypatch):
-    """Such as by a signal: the thread is that of the next call, or ends when it is closed."""
+    """If a signal interrupts the start of the thread, the next call uses the same thread."""
     start = over_redis._Worker.start
 
     def interrupted(worker):
@@ -130,7 +130,7 @@ def test_its_start_is_interrupted(redis_server, monkeypatch):
 
 
 def test_its_lines(publisher, log_watch):
-    """They are logged once, in order, although a handler holds its lock during a call."""
+    """Lines of the thread are logged once, in order, even if a handler is locked for a while."""
     for name in ("tatsumaki", "asyncio"):
         with log_watch.expect(name, "line [0-4]") as records:
             with log_watch.lock:
@@ -143,7 +143,7 @@ def test_its_lines(publisher, log_watch):
 
 
 def test_lines_while_a_handler_blocks(publisher, log_watch, monkeypatch):
-    """Some are kept, the others are counted, and `close` does not wait long."""
+    """While a handler blocks, some lines are kept, and the number of dropped lines is logged."""
     monkeypatch.setattr(thread_log, "MOST", 10)
     monkeypatch.setattr(thread_log, "FLUSH", 0.05)
     log = publisher._link._log
@@ -160,7 +160,7 @@ def test_lines_while_a_handler_blocks(publisher, log_watch, monkeypatch):
 
 
 def test_a_handler_exits(publisher, log_watch, capsys):
-    """The next lines are logged."""
+    """If a handler raises a SystemExit, later lines are still logged."""
 
     class Handler(logging.Handler):
         def emit(self, record):
@@ -183,7 +183,7 @@ def test_a_handler_exits(publisher, log_watch, capsys):
 
 
 def test_a_handler_fails(publisher, capsys):
-    """That is reported as `logging` does it, and the next lines are logged."""
+    """If a handler raises an exception, `logging` reports it, and later lines are still logged."""
 
     class Handler(logging.Handler):
         def emit(self, record):
@@ -208,7 +208,7 @@ def test_a_handler_fails(publisher, capsys):
 
 
 def test_a_log_that_is_published(publisher, redis_server):
-    """A line of the thread itself is not, and nothing hangs."""
+    """A handler can publish lines, but gets an error for lines from the publisher's thread."""
 
     class Handler(logging.Handler):
         def emit(self, record):
@@ -231,7 +231,7 @@ def test_a_log_that_is_published(publisher, redis_server):
 
 
 def test_cancelled(publisher):
-    """A call that is cancelled leaves nothing."""
+    """A call that is cancelled is forgotten, and later calls work."""
 
     async def main():
         calls = [asyncio.ensure_future(publisher.apublish("a", n)) for n in range(20)]
@@ -249,7 +249,7 @@ def test_cancelled(publisher):
 
 
 def test_closed_after_a_call_was_cancelled(make_redis):
-    """No code waits for its answer, so `close` does not either."""
+    """`close` does not wait for the answer to a call that was cancelled."""
     redis = make_redis()
     publisher = Publisher(redis.url)
     publisher.publish("a", 0)
@@ -263,7 +263,7 @@ def test_closed_after_a_call_was_cancelled(make_redis):
 
 
 def test_closed_while_a_call_waits(make_redis, monkeypatch):
-    """It is answered."""
+    """A call that waits for Redis raises an error when the publisher is closed."""
     monkeypatch.setattr(publishing, "CLOSE", 0.1)
     redis = make_redis()
     publisher = Publisher(redis.url)

@@ -1,4 +1,4 @@
-"""ETag, ``v=`` and Last-Modified are those of the bytes that are sent."""
+"""ETag, ``v=`` and Last-Modified belong to the bytes that are sent."""
 
 import hashlib
 import os
@@ -21,7 +21,7 @@ class Url(Handler):
 
 
 class Upper(StaticFile):
-    """Overrides what Tornado allows to."""
+    """Overrides `get_content`, as Tornado allows."""
 
     @classmethod
     def get_content(cls, abspath, start=None, end=None):
@@ -38,7 +38,7 @@ class Dated(StaticFile):
 
 
 class Stored(StaticFile):
-    """Of no file system."""
+    """Serves content that is not in the file system."""
 
     @classmethod
     def get_absolute_path(cls, root, path):
@@ -79,7 +79,7 @@ def app(request, directory):
 
 
 def write(path, text, age=60.0):
-    """Last changed `age` seconds ago."""
+    """Writes a file, with a time of the last change `age` seconds ago."""
     path.write_text(text)
     os.utime(path, (time.time() - age,) * 2)
 
@@ -91,8 +91,10 @@ def hashed(body):
 @pytest.mark.parametrize("name", SIZES)
 @pytest.mark.gen_test
 async def test_changed(fetch, app, directory, name):
-    """A changed file has a new ETag, and the old one is no 304 any more, at once: also if neither
-    size nor time of the change tell."""
+    """A changed file immediately has a new ETag, and the old one is not answered with 304.
+
+    The size stays the same, and the time of the change differs by 1 ns at most.
+    """
     path = directory / name
     before = await fetch(f"/static/{name}")
     again = {"If-None-Match": before.headers["Etag"]}
@@ -109,7 +111,7 @@ async def test_changed(fetch, app, directory, name):
 @pytest.mark.parametrize("name", SIZES)
 @pytest.mark.gen_test
 async def test_url(fetch, app, directory, name):
-    """The URL changes with the file. Only the current one is kept for years."""
+    """The URL changes with the file, and caches keep only the current URL for years."""
     old = (await fetch(f"/url/{name}")).body.decode()
     assert "max-age" in (await fetch(old)).headers["Cache-Control"]
     write(directory / name, "b" * SIZES[name], age=30)
@@ -125,7 +127,7 @@ async def test_url(fetch, app, directory, name):
 
 @pytest.mark.gen_test
 async def test_url_of_what_is_not_there_yet(fetch, app, directory, expect_log):
-    """Without a version, until the file is there."""
+    """The URL of a missing file has no version until the file exists."""
     with expect_log("tornado.general", "Could not open static file"):
         assert (await fetch("/url/new")).body == b"/static/new"
     write(directory / "new", "new")
@@ -135,7 +137,7 @@ async def test_url_of_what_is_not_there_yet(fetch, app, directory, expect_log):
 @pytest.mark.parametrize("name", ["small", "chunks"])
 @pytest.mark.gen_test
 async def test_while_it_is_replaced(fetch, app, directory, name):
-    """Each answer is one whole file, with its ETag."""
+    """While a file is being replaced, each answer is one whole file with its ETag."""
     over = threading.Event()
 
     def rewrite():
@@ -158,7 +160,7 @@ async def test_while_it_is_replaced(fetch, app, directory, name):
 
 @pytest.mark.gen_test
 async def test_changed_on_its_way(app, directory, http_server, http_port, raw, expect_log):
-    """Two halves of two files are no whole one: the answer is cut off."""
+    """If a file changes while it is sent, the answer is cut off."""
     with (directory / "huge").open("w") as file:
         file.truncate(30_000_000)
     client = await raw(http_port)
@@ -177,11 +179,11 @@ async def test_changed_on_its_way(app, directory, http_server, http_port, raw, e
 
 @pytest.mark.gen_test
 async def test_last_modified(fetch, app, directory):
-    """A date is told when no other change can have the same, and is good only as it was told."""
+    """Only an old enough change has a Last-Modified; only that exact date is answered with 304."""
     answer = await fetch("/static/small")
     told = answer.headers["Last-Modified"]
     assert (await fetch("/static/small", headers={"If-Modified-Since": told})).code == 304
-    # What is put back may be older than what was there.
+    # A restored file may be older than the file that it replaces.
     write(directory / "small", "older", age=600)
     answer = await fetch("/static/small", headers={"If-Modified-Since": told})
     assert (answer.code, answer.body) == (200, b"older")
@@ -194,7 +196,7 @@ async def test_last_modified(fetch, app, directory):
 @pytest.mark.parametrize("name", SIZES)
 @pytest.mark.gen_test
 async def test_if_range(fetch, app, directory, name):
-    """The rest of another file is no rest."""
+    """A range of a file is sent only if If-Range matches; otherwise, the whole file is sent."""
     answer = await fetch(f"/static/{name}")
     for condition in (answer.headers["Etag"], answer.headers["Last-Modified"]):
         asked = {"Range": "bytes=4-7", "If-Range": condition}
@@ -211,7 +213,7 @@ async def test_if_range(fetch, app, directory, name):
 
 @pytest.mark.gen_test
 async def test_overridden(fetch, app, directory):
-    """Contents, versions and times of a subclass are its own."""
+    """A subclass can override the content, version and times."""
     answer = await fetch("/Upper/small")
     assert (answer.body, answer.headers["Etag"]) == (b"A" * 10, hashed(b"A" * 10))
     answer = await fetch("/Dated/small")
@@ -222,7 +224,7 @@ async def test_overridden(fetch, app, directory):
 
 @pytest.mark.gen_test
 async def test_what_cannot_be_read(fetch, app, directory, monkeypatch, expect_log):
-    """Is refused; what went just now, is not there."""
+    """An unreadable file is answered with 403, and one that has just been removed with 404."""
     for error, code in ((PermissionError, 403), (FileNotFoundError, 404)):
 
         def fail(*args, error=error):

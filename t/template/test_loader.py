@@ -1,4 +1,4 @@
-"""The loader: templates that refer to others, and what Tornado asks of a loader."""
+"""The loader: templates that refer to other templates, and the methods that Tornado needs."""
 
 import threading
 import time
@@ -30,13 +30,13 @@ def dirs(tmp_path):
 
 
 def test_extends_and_include(dirs):
-    """A name is relative to where it stands, and looked for in all the directories."""
+    """A name is relative to the template that contains it, and is searched in all directories."""
     loader = SearchLoader(dirs)
     assert loader.load("page.html").generate() == b"[part of b, top]"
 
 
 def test_include_does_not_lead_out(dirs):
-    """Nor can a template include what is outside."""
+    """A template cannot include a file outside the directories."""
     with pytest.raises(ValueError, match=r"leads outside the include_path: '\.\./secret'"):
         SearchLoader(dirs).load("out.html")
 
@@ -52,19 +52,19 @@ def test_include_does_not_lead_out(dirs):
     ],
 )
 def test_resolves_as_tornado_does(dirs, name, parent):
-    """Where Tornado's own loader goes, it goes."""
+    """`resolve_path` returns the same names as Tornado's loader."""
     tornados = tornado.template.Loader(str(dirs[0]))
     assert SearchLoader(dirs).resolve_path(name, parent) == tornados.resolve_path(name, parent)
 
 
 def test_of_a_string(dirs):
-    """A template that is no file can refer to files."""
+    """A template from a string can include files."""
     template = tornado.template.Template("{% include 'top.html' %}", loader=SearchLoader(dirs))
     assert template.generate() == b", top"
 
 
 def test_kept_until_reset(dirs):
-    """The same template is given until `reset`."""
+    """`load` returns the same template until `reset`."""
     loader = SearchLoader(dirs)
     first = loader.load("page.html")
     assert loader.load("page.html") is first
@@ -73,7 +73,7 @@ def test_kept_until_reset(dirs):
 
 
 def test_relative_directory(dirs, monkeypatch):
-    """A relative directory is that of the moment when the loader was made."""
+    """A relative directory is resolved when the loader is created."""
     monkeypatch.chdir(dirs[0].parent)
     loader = SearchLoader("b")
     monkeypatch.chdir("/")
@@ -81,13 +81,13 @@ def test_relative_directory(dirs, monkeypatch):
 
 
 def test_threads(dirs, monkeypatch):
-    """Threads that want the same template at once compile it once."""
+    """Threads that load the same template at the same time compile it once."""
     compiled = []
 
     class Counted(tornado.template.Template):
         def __init__(self, *args, **kwargs):
             compiled.append(kwargs["name"])
-            time.sleep(0.01)  # long enough for the others to get here
+            time.sleep(0.01)  # long enough for the other threads to get here
             super().__init__(*args, **kwargs)
 
     monkeypatch.setattr(tornado.template, "Template", Counted)
@@ -121,5 +121,5 @@ def app(dirs):
 
 @pytest.mark.gen_test
 async def test_setting_of_tornado(http_server, http_client, base_url):
-    """It serves as `template_loader` of a plain Tornado application."""
+    """The loader works as `template_loader` of a plain Tornado application."""
     assert (await http_client.fetch(base_url)).body == b"[part of b, top]"

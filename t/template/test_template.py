@@ -8,7 +8,7 @@ from tatsumaki_py import Template
 
 @pytest.fixture
 def write(tmp_path):
-    """`write("a/x.html", "text")` makes the file and gives its top directory."""
+    """`write("a/x.html", "text")` writes the file, and returns the path of its top folder."""
 
     def make(name, text):
         path = tmp_path / name
@@ -20,7 +20,7 @@ def write(tmp_path):
 
 
 def test_args_and_escaping(write):
-    """What is given is filled in and escaped; the result is UTF-8."""
+    """Arguments are inserted and escaped, and the result is UTF-8."""
     a = write("a/x.html", "<p>{{ text }} {% raw html %} é</p>")
     args = {"text": "<&>\"'", "html": "<b>"}
     expected = "<p>&lt;&amp;&gt;&quot;&#x27; <b> é</p>".encode()
@@ -28,7 +28,7 @@ def test_args_and_escaping(write):
 
 
 def test_settings(write):
-    """Escaping and white space as in Tornado's settings."""
+    """`autoescape` and `template_whitespace` work as Tornado's settings do."""
     a = write("a/x.html", "{{ '<' }}  .")
     assert Template(a).render_file("x.html") == b"&lt; ."
     assert Template(a, autoescape=None).render_file("x.html") == b"< ."
@@ -36,7 +36,7 @@ def test_settings(write):
 
 
 def test_first_directory_wins(write):
-    """Directories are searched in order; what one has not, the next may have."""
+    """Directories are searched in order, and the first one with the file is used."""
     a, b = write("a/x.html", "of a"), write("b/x.html", "of b")
     write("b/y.html", "y of b")
     assert Template([a, b]).render_file("x.html") == b"of a"
@@ -45,7 +45,7 @@ def test_first_directory_wins(write):
 
 
 def test_a_directory_is_no_template(write):
-    """A directory, or a file in the place of one, does not hide the file in the next."""
+    """A directory with the name of a template does not hide the file in the next directory."""
     a = write("a/x.html/y", "")
     b = write("b/x.html", "of b")
     assert Template([a, b]).render_file("x.html") == b"of b"
@@ -68,7 +68,7 @@ def test_include_path_may_be_changed(write):
 
 
 def test_compiled_once(write):
-    """A template is read once, until the loader is reset."""
+    """A template is read once, and again after the loader is reset."""
     a = write("a/x.html", "old")
     template = Template(a)
     assert template.render_file("x.html") == b"old"
@@ -79,7 +79,7 @@ def test_compiled_once(write):
 
 
 def test_missing(write):
-    """The message is Tatsumaki's; a file that comes later is found."""
+    """A missing template raises an error with Tatsumaki's text, until its file is written."""
     a = write("a/x.html", "")
     template = Template(["nowhere", a])
     with pytest.raises(FileNotFoundError) as caught:
@@ -101,14 +101,14 @@ def test_no_way_out(write, name):
 
 
 def test_dots_that_stay_inside(write):
-    """Names that mean the same file are one template."""
+    """Different names of the same file are loaded as one template."""
     template = Template(write("a/x.html", "x"))
     assert template.render_file("sub/../x.html") == template.render_file("./x.html") == b"x"
     assert list(template.loader.templates) == ["x.html"]
 
 
 def test_errors_of_a_template(write):
-    """A template that is no template, or fails, raises."""
+    """A template with a syntax error or an unknown name raises an exception."""
     a = write("a/x.html", "{% if %}")
     write("a/y.html", "{{ nobody }}")
     with pytest.raises(tornado.template.ParseError):
