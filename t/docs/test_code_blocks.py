@@ -1,4 +1,4 @@
-"""What the documents show works."""
+"""The code blocks and links of the pages work."""
 
 import re
 import subprocess
@@ -26,12 +26,12 @@ def processes():
 
 @pytest.mark.parametrize("code", list(blocks("python")))
 def test_python_runs(processes, code):
-    """Each block is a program of its own: it runs, and complains of nothing."""
+    """Each Python block runs as a separate program, without a warning."""
     assert processes.run(code) == (0, "")
 
 
 def test_a_block_that_fails(processes):
-    """Each way to fail is seen, and the next block runs after it."""
+    """Each kind of failure is detected, and the next block runs."""
     status, errors = processes.run("1 / 0")
     assert status == 1
     assert errors.endswith("ZeroDivisionError: division by zero\n")
@@ -43,13 +43,13 @@ def test_a_block_that_fails(processes):
 
 @pytest.mark.parametrize("code", list(blocks("sh")))
 def test_make_targets_exist(code):
-    """The commands that a reader is told to type are there."""
+    """The make targets on the pages exist."""
     for target in re.findall(r"^make (\S+)", code, re.M):
         subprocess.run(["make", "-n", target], cwd=ROOT, check=True, capture_output=True)
 
 
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
 def test_links_lead_somewhere(document):
-    """Links to files of the project are not broken."""
+    """Links to files of the project lead to existing files."""
     for link in re.findall(r"\]\(([^)#:]+)\)", document.read_text()):
         assert (document.parent / link).exists(), link

@@ -15,7 +15,7 @@ MODULES = sorted(
 
 @pytest.mark.parametrize("name", ["tatsumaki_py", *MODULES])
 def test_docstrings(name):
-    """What a docstring shows is what happens."""
+    """The doctests of each module pass."""
     if name.endswith("__main__"):
         return
     assert doctest.testmod(importlib.import_module(name)).failed == 0

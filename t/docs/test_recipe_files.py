@@ -1,4 +1,4 @@
-"""The pages of the recipes on deploying show the files as they are."""
+"""The pages of the recipes on deploying show the files unchanged."""
 
 import re
 
@@ -28,8 +28,8 @@ SHOWN = {
 
 @pytest.mark.parametrize(("page", "file"), [(p, f) for p, files in SHOWN.items() for f in files])
 def test_file(page, file):
-    """One block is equal to the file."""
+    """One block of the page equals the file."""
     text = (ROOT / f"docs/recipes/{page}.md").read_text()
     blocks = re.findall(r"^```\w+\n(.*?)^```", text, re.M | re.S)
-    # Universal newlines: a block has no CR.
+    # With universal newlines, because a block has no CR.
     assert (DEPLOY / file).read_text() in blocks

@@ -1,4 +1,4 @@
-"""docs/settings.md names every setting, and its default is true."""
+"""docs/settings.md lists every setting with its correct default."""
 
 import inspect
 import re
@@ -25,7 +25,7 @@ PAGE = (ROOT / "docs/settings.md").read_text()
 SERVER = "The server, its command line and its environment"
 SOURCES = VARIABLES | {"processes": (PROCESSES,)}
 FLAGS = {action.dest: action for action in serve.make_parser()._actions}
-# Attributes of handlers that are no settings.
+# Attributes of handlers that are not settings.
 STATE = {"channel", "close_code", "close_reason", "log", "request", "stream_write", "ui"}
 CLASSES = {
     "The queue": "MessageQueue",
@@ -36,12 +36,12 @@ CLASSES = {
     "HealthHandler": "HealthHandler",
     "MetricsHandler": "MetricsHandler",
 }
-# What has a number and no unit: a port, and the name of a database.
+# Settings with a number but without a unit: a port, and the number of a database.
 UNITLESS = {"port", "db"}
 
 
 def read_table(title):
-    """The rows below that heading, as dicts by the head of the table."""
+    """Returns the rows of the table below that heading, as dicts by column."""
     (section,) = re.findall(rf"^##+ {re.escape(title)}\n(.*?)(?=^##|\Z)", PAGE, re.M | re.S)
     head, _, *lines = (line for line in section.splitlines() if line.startswith("|"))
     names = cells(head)
@@ -53,12 +53,12 @@ def cells(line):
 
 
 def named(rows, column="name"):
-    """All names in that column."""
+    """Returns all names in that column."""
     return [name for row in rows for name in re.findall(r"`([^`]+)`", row[column])]
 
 
 def assert_defaults(rows, defaults):
-    """The rows are about just these names, and have these values."""
+    """Asserts that the rows have exactly these names and defaults."""
     assert sorted(named(rows)) == sorted(defaults)
     for row in rows:
         name, default = row["name"].strip("`"), row["default"].strip("`")
@@ -68,7 +68,7 @@ def assert_defaults(rows, defaults):
 
 
 def own_settings(kind):
-    """The attributes of a class that hold values, without those of `Handler`."""
+    """Returns the attributes of a class that hold values, without those of `Handler`."""
     found = {}
     for one in kind.__mro__:
         if not one.__module__.startswith("tatsumaki_py") or (one is Handler is not kind):
@@ -83,13 +83,13 @@ def own_settings(kind):
 
 @pytest.mark.parametrize("title", CLASSES)
 def test_attributes(title):
-    """Every setting of a class, with its default."""
+    """The table of a class lists every setting with its default."""
     kind = getattr(tatsumaki_py, CLASSES[title])
     settings = own_settings(kind)
     if "allow_credentials" in settings:
         settings["allow_credentials"] = False
     if kind is WebSocketHandler:
-        # Those of streams are among those of all handlers.
+        # The settings of streams are in the table of all handlers.
         assert settings.keys() - {"plain_messages"} <= set(named(read_table("Handlers")))
         settings = {"plain_messages": False, "max_message_size": UNREAD_MESSAGE_SIZE}
     assert_defaults(read_table(title), settings)
@@ -97,14 +97,14 @@ def test_attributes(title):
 
 @pytest.mark.parametrize("kind", [Publisher, HTTPClient], ids=lambda kind: kind.__name__)
 def test_constructors(kind):
-    """Every argument, with its default."""
+    """The table of a class lists every argument with its default."""
     arguments = inspect.signature(kind).parameters.values()
     defaults = {one.name: one.default for one in arguments if one.kind is not one.VAR_KEYWORD}
     assert_defaults(read_table(kind.__name__), defaults)
 
 
 def test_server_arguments():
-    """Every argument of `Server`, with its default, and the names of its values outside."""
+    """The table lists every argument of `Server`, with its default, flag and variable."""
     arguments = dict(inspect.signature(Server).parameters)
     del arguments["options"]
     defaults = {name: argument.default for name, argument in arguments.items()} | LIMITS
@@ -117,7 +117,7 @@ def test_server_arguments():
 
 
 def test_environment():
-    """Every name that the package reads in the environment, and that of each setting."""
+    """The table lists every environment variable that the package reads."""
     read = set()
     for path in (ROOT / "tatsumaki_py").rglob("*.py"):
         read |= set(re.findall(r"environ\.(?:get|pop)\(\"(\w+)\"", path.read_text()))
@@ -126,7 +126,7 @@ def test_environment():
 
 
 def test_flags():
-    """Every flag of the three commands."""
+    """The tables list every flag of the three commands."""
     flags = [flag for action in FLAGS.values() for flag in action.option_strings]
     assert sorted(named(read_table(SERVER), "flag")) == sorted(flags)
     for module in (publish, subscribe):
@@ -138,7 +138,7 @@ def test_flags():
 
 @pytest.mark.parametrize("name", ["grace", "drain_delay", "drain_time"])
 def test_help(name):
-    """The defaults that --help names are those of `Server`."""
+    """The defaults in --help are those of `Server`."""
     parameters = inspect.signature(Server).parameters
     assert f"(default: {parameters[name].default:g})" in FLAGS[name].help
     assert f"(default: {parameters['mode'].default:o})" in FLAGS["mode"].help
@@ -146,7 +146,7 @@ def test_help(name):
 
 @pytest.mark.parametrize(("title", "kind"), [("Redis", RedisOptions), ("SQLite", SQLiteOptions)])
 def test_engines(title, kind):
-    """Every option of an engine, in the order of its class, with its default and unit."""
+    """The table lists every option of an engine in order, with its default and unit."""
     expected = [
         [f"`{name}`", shown(field.default), field.metadata["option"]["unit"]]
         for name, field in options_of(kind).items()
@@ -156,7 +156,7 @@ def test_engines(title, kind):
 
 
 def shown(default):
-    """How the table of an engine shows a default."""
+    """Formats a default as the table of an engine does."""
     if default is None:
         return "none"
     if isinstance(default, bool):
@@ -165,7 +165,7 @@ def shown(default):
 
 
 def test_javascript():
-    """Every option of tatsumaki.js, which the guide describes."""
+    """The table lists every option of tatsumaki.js, and the guide describes it."""
     declared = (ROOT / "tatsumaki_py/static/tatsumaki.d.ts").read_text()
     options = declared.partition("export type Options = {")[2].partition("\n};")[0]
     names = sorted(re.findall(r"^    (\w+)\?:", options, re.M))
@@ -179,14 +179,14 @@ def test_javascript():
 
 
 def test_make():
-    """Every variable that a command line of make may set."""
+    """The table lists every variable that make takes."""
     makefile = (ROOT / "Makefile").read_text()
     names = re.findall(r"\$\(origin (\w+)\)|^(\w+) \?=|\$\((ARGS)\)", makefile, re.M)
     assert sorted(named(read_table("make"))) == sorted({"".join(groups) for groups in names})
 
 
 def test_every_row():
-    """Each setting has a meaning, the version that brought it and, if it is a number, a unit."""
+    """Each setting has a meaning, a version and, if it is a number, a unit."""
     titles = re.findall(r"^##+ (.*)\n(?:(?!^#)[^|])*\|", PAGE, re.M)
     rows = [row for title in titles for row in read_table(title)]
     assert len(rows) > 100

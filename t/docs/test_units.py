@@ -15,7 +15,7 @@ UNITS = {path.name: path.read_text() for path in (ROOT / DEPLOY).glob("chat.s*")
 
 @pytest.fixture
 def verify(tmp_path):
-    """What systemd says of units, `{name: text}`. Their program is one that is there."""
+    """Runs `systemd-analyze verify` on units, `{name: text}`, with a program that exists."""
     program = find_program("systemd-analyze", "systemd")
 
     def run(units):
@@ -30,13 +30,13 @@ def verify(tmp_path):
 
 
 def test_one_service(verify):
-    """A socket and a service."""
+    """systemd accepts the socket and the service."""
     assert sorted(UNITS) == ["chat.service", "chat.socket"]
     assert verify(UNITS) == (0, "")
 
 
 def test_two_services(verify):
-    """A socket and a template, for two processes side by side."""
+    """systemd accepts the socket and a template for two processes side by side."""
     (line,) = re.findall(r"`(Service=.+?)`", PAGE)
     socket = UNITS["chat.socket"].replace("[Install]", f"{line}\n\n[Install]")
     service = UNITS["chat.service"].replace("Description=Chat", "Description=Chat (%i)")
@@ -44,13 +44,15 @@ def test_two_services(verify):
 
 
 def test_a_unit_that_is_wrong(verify):
-    """systemd rejects it, so the other tests prove something."""
+    """systemd rejects a wrong unit, so the other tests can fail."""
     _, said = verify({"chat.service": UNITS["chat.service"] + "\n[Service]\nTypo=1\n"})
     assert "Typo" in said
 
 
 def test_hardened():
-    """The service may do little (`systemd-analyze security` gives at most 10, for all)."""
+    """The service has few permissions: `systemd-analyze security` rates it low, where 10 means all
+    permissions.
+    """
     program = find_program("systemd-analyze", "systemd")
     command = [program, "security", "--offline=true", "--threshold=20", "chat.service"]
     result = subprocess.run(command, cwd=ROOT / DEPLOY, capture_output=True, text=True, timeout=30)

@@ -1,4 +1,4 @@
-"""A coroutine that runs without a task until it waits."""
+"""`at_once` runs a coroutine without a task until it waits."""
 
 import asyncio
 import functools
@@ -13,7 +13,9 @@ var = ContextVar("var", default="none")
 
 @pytest.mark.gen_test
 async def test_it_does_not_wait():
-    """It has run when `at_once` returns, without a current task and in a context of its own."""
+    """A coroutine that does not wait has run when `at_once` returns, without a current task and in
+    its own context.
+    """
     seen = []
 
     async def work():
@@ -31,7 +33,7 @@ async def test_it_does_not_wait():
 
 @pytest.mark.gen_test
 async def test_it_waits():
-    """After `in_task` it runs in a task, with the context that it has had before."""
+    """After `in_task`, the coroutine runs in a task, with the same context as before."""
     seen = []
     wake = asyncio.get_running_loop().create_future()
 
@@ -55,7 +57,7 @@ async def test_it_waits():
 
 @pytest.mark.gen_test
 async def test_in_a_task_already():
-    """`in_task` does nothing there."""
+    """In a task, `in_task` does nothing."""
     turns = []
     asyncio.get_running_loop().call_soon(turns.append, 1)
     await in_task()
@@ -65,7 +67,7 @@ async def test_in_a_task_already():
 @pytest.mark.parametrize("how", ["raises", "is cancelled", "suppresses"])
 @pytest.mark.gen_test
 async def test_errors(how):
-    """An exception, and a cancellation, reach the coroutine and come out of its task."""
+    """An exception or a cancellation reaches the coroutine, and its task raises it."""
     seen = []
 
     async def work():
@@ -96,7 +98,7 @@ async def test_errors(how):
 
 @pytest.mark.gen_test
 async def test_it_raises_at_once():
-    """The exception comes out of the call, and the caller's task is the current one again."""
+    """`at_once` raises the exception of the coroutine, and restores the current task."""
 
     async def work():
         raise ValueError("no")
@@ -109,7 +111,7 @@ async def test_it_raises_at_once():
 
 @pytest.mark.gen_test
 async def test_one_context():
-    """A variable that was set before the coroutine waits may be reset after it."""
+    """A context variable that was set before the coroutine waits can be reset after that."""
 
     async def work():
         token = var.set("its own")
@@ -123,7 +125,7 @@ async def test_one_context():
 
 @pytest.mark.gen_test
 async def test_eager_tasks():
-    """A task may begin at once, in its context, as with `asyncio.eager_task_factory`."""
+    """A task may start immediately, in its context, as with `asyncio.eager_task_factory`."""
 
     def factory(loop, coroutine, context):
         context.run(seen.append, "entered")
@@ -144,7 +146,7 @@ async def test_eager_tasks():
 
 
 def test_marks():
-    """The mark is on the method itself, not on a wrapper of it."""
+    """The mark belongs to the method itself, not to a wrapper of it."""
 
     @runs_at_once
     async def method():

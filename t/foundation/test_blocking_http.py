@@ -1,4 +1,4 @@
-"""Blocking requests: connecting has a limit of its own, and an error of TLS says so."""
+"""Blocking requests have a separate time limit for connecting, and name TLS errors."""
 
 import contextlib
 import socket
@@ -13,9 +13,7 @@ from tatsumaki_py.blocking_http import FAULTS, Target, explained
 
 @pytest.fixture
 def answering():
-    """`port = answering(data)` is that of a server that sends `data` and closes. None: it is
-    silent.
-    """
+    """`port = answering(data)` starts a server that sends `data` and closes (None: is silent)."""
     with contextlib.ExitStack() as stack:
 
         def serve(data):
@@ -35,7 +33,7 @@ def answering():
 
 
 def fault(url, timeout):
-    """What `explained` says of a request."""
+    """Returns the message of `explained` for a failed request."""
     with contextlib.closing(Target(url, {}).connection(timeout)) as connection:
         try:
             connection.request("GET", "/")
@@ -47,7 +45,7 @@ def fault(url, timeout):
 
 @pytest.mark.parametrize("data", [None, b"HTTP/1.1 400 Bad Request\r\n\r\n", b""])
 def test_a_server_without_tls(answering, monkeypatch, data):
-    """The error comes soon, although an answer may take long; it names the server."""
+    """If the server does not speak TLS, the error comes soon and names the server."""
     monkeypatch.setattr(blocking_http, "CONNECT", 0.1)
     port = answering(data)
     began = time.monotonic()
@@ -59,7 +57,7 @@ def test_a_server_without_tls(answering, monkeypatch, data):
 
 
 def test_an_answer_may_take_longer(answering, monkeypatch):
-    """The limit for connecting is none for the answer."""
+    """The limit for connecting does not apply to the answer."""
     monkeypatch.setattr(blocking_http, "CONNECT", 0.05)
     began = time.monotonic()
     assert fault(f"http://127.0.0.1:{answering(None)}/", 0.2) == "no answer in time"

@@ -1,16 +1,16 @@
-"""Pages in Chromium, and what counts as an error in them."""
+"""Pages in Chromium, and their errors."""
 
 import pytest
 
 
 def test_page_runs_scripts(page):
-    """The browser is real."""
+    """A page runs scripts."""
     page.set_content("<p id=p></p><script>p.textContent = 6 * 7</script>")
     assert page.text_content("#p") == "42"
 
 
 def test_pages_are_different_visitors(new_page):
-    """Each page has a storage of its own."""
+    """Each page has a separate storage."""
     one, two = new_page(), new_page(color_scheme="dark")
     for page in (one, two):
         page.route("**/*", lambda route: route.fulfill(body="<p>", content_type="text/html"))
@@ -32,7 +32,7 @@ def test_pages_are_different_visitors(new_page):
     ],
 )
 def test_errors_are_seen(new_page, page_errors, html, error):
-    """An exception, a console error, a dialog, a failed load, a call to another host: all count."""
+    """Exceptions, console errors, dialogs, failed loads and requests to other hosts count."""
     page = new_page()
     page.set_content(html)
     page.wait_for_timeout(50)

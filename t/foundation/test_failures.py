@@ -1,4 +1,4 @@
-"""What the foundation promises to catch: tests that must fail, run in a pytest of their own."""
+"""Tests with faults, run in a separate pytest: each fault makes its test fail."""
 
 import subprocess
 import sys
@@ -28,7 +28,7 @@ async def test_exception_never_retrieved():
 
 @pytest.mark.gen_test
 async def test_task_left_behind():
-    # Waits for a future that only it holds: nobody but the collector finds it.
+    # Waits for a future that only this task holds, so only the garbage collector finds the task.
     async def wait():
         await asyncio.get_running_loop().create_future()
     asyncio.ensure_future(wait())
@@ -84,7 +84,7 @@ def run_suite(tmp_path, source):
 
 
 def test_misspelt_marker_ends_the_run(tmp_path):
-    """A marker nobody knows is an error, not an ignored test."""
+    """An unknown marker is an error."""
     run, _ = run_suite(tmp_path, SUITE)
     assert "'gen_tset' not found in `markers`" in run.stdout
     assert run.returncode == 2
@@ -112,5 +112,5 @@ def failures(tmp_path_factory):
     ],
 )
 def test_fails(failures, name, reason):
-    """Each of these makes its test fail, with the reason in the report."""
+    """Each of these faults makes its test fail, with the reason in the report."""
     assert reason in failures.pop(name)

@@ -1,4 +1,4 @@
-"""Programs as subprocesses."""
+"""Programs that run as subprocesses."""
 
 import signal
 import urllib.request
@@ -34,7 +34,7 @@ def fetch(program):
 
 
 def test_start_stop_restart(serve_program, path):
-    """It serves once it said so, tells its exit status, and comes back on the same port."""
+    """A program serves when it says so, has an exit status, and can restart on the same port."""
     program = serve_program(path)
     first = fetch(program)
     assert first == program.pid
@@ -49,7 +49,7 @@ def test_start_stop_restart(serve_program, path):
 
 
 def test_program_that_does_not_start(serve_program, path):
-    """One that ends before it listens fails the test, with what it said."""
+    """A program that ends before it listens fails the test, with its output."""
     path.write_text("import sys; sys.exit('no such room')")
     with pytest.raises(pytest.fail.Exception, match="no such room"):
         serve_program(path)

@@ -1,4 +1,4 @@
-"""The Makefile's targets, as far as they need no download."""
+"""The targets of the Makefile that need no download."""
 
 import os
 import re
@@ -14,16 +14,16 @@ PHONY = re.search(r"\.PHONY: (.*)", (ROOT / "Makefile").read_text())[1].split()
 
 @pytest.fixture
 def make(tmp_path):
-    """Runs make with a venv that is set up already: its python is the one that runs this."""
+    """Runs make with a venv that is already set up, with the Python of this test."""
     venv = tmp_path / "venv"
     (venv / "bin").mkdir(parents=True)
-    # What it is to install is in a file.
+    # A file records what pip was asked to install.
     pip = f'if [ "$2" = pip ]; then echo "$@" >> {tmp_path}/installed; exit; fi'
     (venv / "bin/python").write_text(f'#!/bin/sh\n{pip}\nexec {sys.executable} "$@"\n')
     (venv / "bin/python").chmod(0o755)
     for stamp in (".run", ".test", ".npm", ".docs", ".dev"):
         (venv / stamp).touch()
-    # What a make above this one hands down is not ours.
+    # Ignore the variables of a make that runs this test.
     env = {name: value for name, value in os.environ.items() if "MAKE" not in name}
     for name in ("PYTHON", "TATSUMAKI_HOST", "TATSUMAKI_PORT", "TATSUMAKI_ENGINE"):
         env.pop(name, None)
@@ -51,7 +51,7 @@ def make(tmp_path):
 
 
 def test_help_is_the_default(make):
-    """`make` alone tells what there is: every target in one line."""
+    """`make` alone lists every target in one line each."""
     process = make()
     out, err = process.communicate(timeout=10)
     assert re.findall(r"^make ([\w-]+) ", out, re.M) == [name for name in PHONY if name != "help"]
@@ -63,8 +63,8 @@ CONDA = {"HOST": "x86_64-conda-linux-gnu", "TATSUMAKI_PORT": "1"}
 
 @pytest.mark.parametrize(("target", "how"), [("chat", "argument"), ("demo", "environment")])
 def test_serves_until_interrupted(make, target, how):
-    """HOST and PORT as arguments win over the environment. In the environment PORT is read, and
-    HOST is not. Ctrl-C ends the program without a complaint.
+    """HOST and PORT as arguments win over the environment. In the environment, PORT is read and
+    HOST is not. Ctrl-C ends the program without an error.
     """
     port = str(free_port())
     if how == "argument":
@@ -80,7 +80,7 @@ def test_serves_until_interrupted(make, target, how):
 
 
 def test_engine_and_processes(make, redis_server, tmp_path):
-    """They reach the program. The client of Redis is installed once, and a line says so."""
+    """ENGINE and PROCESSES reach the program. redis-py is installed once, and a line says so."""
     for installed in (1, 0):
         options = [f"PORT={free_port()}", f"ENGINE={redis_server.url}", "PROCESSES=2"]
         process = make("chat", *options, PROCESSES="many", ENGINE="other")
@@ -94,14 +94,14 @@ def test_engine_and_processes(make, redis_server, tmp_path):
 
 
 def test_arguments_reach_pytest(make):
-    """`make test ARGS=` selects tests."""
+    """`make test ARGS=...` selects tests."""
     process = make("test", "ARGS=t/foundation/test_log.py -k exempt -n 0")
     out, _ = process.communicate(timeout=60)
     assert re.search(r"\n=+ 1 passed, \d+ deselected", out)
 
 
 def test_old_python(make, tmp_path):
-    """Without a Python that is new enough, one line says what is needed."""
+    """Without a Python that is new enough, one line names the required version."""
     fake = tmp_path / "python2"
     fake.write_text("#!/bin/sh\nexit 1\n")
     fake.chmod(0o755)
@@ -113,7 +113,7 @@ def test_old_python(make, tmp_path):
 
 
 def test_no_venv_module(make, tmp_path):
-    """Debian's python3 without python3-venv: the line names the package."""
+    """With Debian's python3 but without python3-venv, the error names that package."""
     fake = tmp_path / "python3"
     fake.write_text(
         f'#!/bin/sh\ncase "$2" in *ensurepip*) exit 1;; esac\nexec {sys.executable} "$@"\n'

@@ -1,4 +1,4 @@
-"""The wheel holds the package and nothing else."""
+"""The wheel contains the package and nothing else."""
 
 import email
 import subprocess
@@ -15,7 +15,7 @@ DIST_INFO = f"tatsumaki_py-{__version__}.dist-info/"
 
 
 def test_content(wheel):
-    """Every module of both languages and their types; beside them only the metadata."""
+    """The wheel contains every Python and JavaScript module with their types, and the metadata."""
     names = set(zipfile.ZipFile(wheel).namelist())
     metadata = {name for name in names if name.startswith(DIST_INFO)}
     expected = {str(path.relative_to(ROOT)) for path in SHIPPED} | {"tatsumaki_py/py.typed"}
@@ -31,7 +31,7 @@ def test_content(wheel):
 
 
 def test_metadata(wheel):
-    """Python and Tornado versions are stated; Tornado is the only thing that is always needed."""
+    """The metadata name the required Python and Tornado, and no other required package."""
     with zipfile.ZipFile(wheel) as archive:
         metadata = email.message_from_bytes(archive.read(f"{DIST_INFO}METADATA"))
     assert metadata["Name"] == "tatsumaki_py"
@@ -42,7 +42,7 @@ def test_metadata(wheel):
 
 
 def test_runs_from_the_wheel(wheel, tmp_path):
-    """What the wheel holds is enough to import every module of it."""
+    """Every module can be imported from the wheel."""
     zipfile.ZipFile(wheel).extractall(tmp_path)
     code = """
 import pkgutil, sys

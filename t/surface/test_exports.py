@@ -1,4 +1,4 @@
-"""What the package gives to its users: it changes by decision."""
+"""The public names of the package: they change only on purpose."""
 
 import ast
 import importlib
@@ -78,7 +78,7 @@ HANDLER = (
 
 
 def test_names():
-    """These names are in `tatsumaki_py`, and no others."""
+    """`tatsumaki_py` exports exactly these names."""
     assert tatsumaki_py.__all__ == NAMES == sorted(tatsumaki_py._MODULES)
     assert not hasattr(tatsumaki_py, "Nothing")
     assert {*NAMES} <= {*dir(tatsumaki_py)}
@@ -87,7 +87,7 @@ def test_names():
 
 
 def test_testing():
-    """These names are in `tatsumaki_py.testing`, and no others."""
+    """`tatsumaki_py.testing` exports exactly these names."""
     assert testing.__all__ == TESTING == sorted(testing._MODULES)
     assert not hasattr(testing, "Nothing")
     for name in TESTING:
@@ -97,7 +97,7 @@ def test_testing():
 
 @pytest.mark.parametrize("name", MODULES)
 def test_all(name):
-    """`__all__` of a module is true: it names all that is public and made there."""
+    """`__all__` of a module lists exactly the public names that the module defines."""
     module = importlib.import_module(name)
     source = ast.parse(inspect.getsource(module))
     made = {
@@ -113,12 +113,12 @@ def test_all(name):
 
 
 def test_handler():
-    """What Handler adds to Tornado's; a new name may clash with somebody's own."""
-    # Each of Tornado's handlers has an attribute `ui`.
+    """`Handler` adds exactly these names to Tornado's. A new one may clash with users' names."""
+    # Each Tornado handler has an attribute `ui`.
     added = set(dir(tatsumaki_py.Handler)) - {"ui", *dir(tornado.web.RequestHandler)}
     assert {name for name in added if not name.startswith("_")} == set(HANDLER.split())
 
 
 def test_version():
-    """The version is that of the package's metadata."""
+    """The version equals that in the package's metadata."""
     assert f"\nversion = {tatsumaki_py.__version__}\n" in (ROOT / "setup.cfg").read_text()

@@ -1,4 +1,4 @@
-"""Importing the package does nothing but define names."""
+"""Importing the package only defines names."""
 
 import subprocess
 import sys
@@ -37,7 +37,7 @@ assert "tatsumaki_py.testing" not in sys.modules
 from tatsumaki_py.testing import *
 assert not optional & sys.modules.keys(), optional & sys.modules.keys()
 """
-# The plugin is loaded by each pytest of a Python environment.
+# Each pytest in a Python environment loads the plugin.
 PLUGIN = """
 import sys, pytest
 before = set(sys.modules)
@@ -49,8 +49,9 @@ assert set(sys.modules) - before == after, set(sys.modules) - before
 
 @pytest.mark.parametrize("script", [SCRIPT, PLUGIN], ids=["package", "plugin"])
 def test_no_side_effects(script):
-    """No event loop, socket, thread, signal handler or logging is set up, and nothing optional is
-    imported, by the import or by the constructors."""
+    """Neither the import nor the constructors set up an event loop, a socket, a thread, a signal
+    handler or logging, or import an optional package.
+    """
     done = subprocess.run(
         [sys.executable, "-W", "error", "-c", script],
         cwd=ROOT,

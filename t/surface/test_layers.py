@@ -1,4 +1,4 @@
-"""The house: modules import only what is below them."""
+"""The layers of the package: a module imports only from its own layer and lower ones."""
 
 import ast
 import re
@@ -7,8 +7,8 @@ import sys
 from support.program import ROOT
 
 PACKAGE = ROOT / "tatsumaki_py"
-# Lowest floor first. Modules of one floor may import each other, but not in a circle.
-FLOORS = [
+# Lowest layer first. Modules of one layer may import each other, but not in a cycle.
+LAYERS = [
     [
         "at_once",
         "answer_head",
@@ -275,7 +275,7 @@ FLOORS = [
     ["testing"],
     ["testing.pytest_plugin"],
 ]
-# What only a type checker reads does not count here, neither do docstrings.
+# Imports for type checkers and docstrings do not count here.
 LEAVES = {"client", "event", "event_json", "idempotency", "log", "merged_log", "framing"}
 FORBIDDEN = {"socket", "ssl", "asyncio", "time", "tornado", "select", "threading"}
 
@@ -323,7 +323,7 @@ def own_imports(path, *, types=False):
 
 
 def graph():
-    """What each module imports of the package, also under TYPE_CHECKING."""
+    """The modules of the package that each module imports, also under TYPE_CHECKING."""
     return {
         name: {other for types in (False, True) for other in own_imports(path, types=types)}
         - {name}
@@ -332,7 +332,7 @@ def graph():
 
 
 def reached(start, arrows):
-    """All that `start` imports, over whatever detour."""
+    """All modules that `start` imports, directly or indirectly."""
     found, left = set(), [start]
     while left:
         new = arrows[left.pop()] - found
@@ -342,45 +342,45 @@ def reached(start, arrows):
 
 
 def wrong(arrows):
-    """The arrows that go up, or are part of a circle."""
+    """The imports that go up, or are part of a cycle."""
     return {
         (name, other)
         for name, others in arrows.items()
         for other in others
-        if floor(other) > floor(name) or name in reached(other, arrows)
+        if layer(other) > layer(name) or name in reached(other, arrows)
     }
 
 
-def floor(name):
-    return next(number for number, names in enumerate(FLOORS) if name in names)
+def layer(name):
+    return next(number for number, names in enumerate(LAYERS) if name in names)
 
 
-def test_every_module_has_its_floor():
-    """A new module is given a place in the house."""
+def test_every_module_has_its_layer():
+    """Every module is in the list of layers."""
     assert sorted(name for name, _ in modules()) == sorted(
-        name for names in FLOORS for name in names
+        name for names in LAYERS for name in names
     )
 
 
 def test_arrows_go_down():
-    """A module imports nothing from a floor above its own, and nothing that imports it, not even
-    for a type checker.
+    """A module imports nothing from a higher layer, and no module that imports it, not even for a
+    type checker.
     """
     assert not wrong(graph())
 
 
-def test_the_documentation_has_the_same_house():
-    """Each bullet of the page on the architecture is a floor."""
+def test_the_documentation_has_the_same_layers():
+    """Each bullet of the page on the architecture is one layer."""
     page = (ROOT / "docs/architecture.md").read_text()
     bullets = page.split("## Imports")[1].split("\n##")[0].split("\n- ")[1:]
     described = [sorted(re.findall(r"\*\*`([\w.]+)`\*\*", bullet)) for bullet in bullets]
-    assert described == [sorted(names) for names in FLOORS]
+    assert described == [sorted(names) for names in LAYERS]
     for path in re.findall(r"`([\w/]+\.py)`", page):
         assert (PACKAGE / path).exists() or (ROOT / path).exists(), path
 
 
 def test_queue_and_handler_meet_in_callbacks():
-    """The queue imports no handler, and a handler imports its events, places and peers only."""
+    """The queue imports no handler. A handler imports only its events, places and peers."""
     for name, others in graph().items():
         if name.startswith("message_queue"):
             assert not {other for other in others if "handler" in other or "push" in other}, name
@@ -391,19 +391,19 @@ def test_queue_and_handler_meet_in_callbacks():
 
 
 def test_programs_do_not_import_the_tools_for_tests():
-    """Nothing else of the package imports `tatsumaki_py.testing`."""
+    """No other module of the package imports `tatsumaki_py.testing`."""
     for name, others in graph().items():
         if not name.startswith("testing"):
             assert not {other for other in others if other.startswith("testing")}, name
 
 
 REDIS = "message_queue.engine.redis."
-# Modules below it that programs without redis-py may import.
+# Modules in this package that programs without redis-py may import.
 PURE = {f"{REDIS}{name}" for name in ("calls", "keys", "options", "scripts", "wire")}
 
 
 def extras(name):
-    """The packages of extras that a module may import: it is imported when they are needed."""
+    """The packages of extras that a module may import, because it is loaded only if needed."""
     if name == "endpoint.metrics":
         return {"prometheus_client"}
     if name == "testing.pytest_plugin":
@@ -414,7 +414,7 @@ def extras(name):
 
 
 def test_leaves_touch_no_world():
-    """Event, logs, client and framing know no socket, no clock and no loop."""
+    """Events, logs, clients and framings use no socket, no clock and no loop."""
     for name, path in modules():
         leaf = name.split(".")[-1] in LEAVES and "." in name
         if leaf or name.startswith("push.framing."):
@@ -422,9 +422,7 @@ def test_leaves_touch_no_world():
 
 
 def test_only_tornado_is_needed():
-    """Everything else that is imported comes with Python, or belongs to an extra and is imported
-    when it is used.
-    """
+    """Every other import is part of Python, or belongs to an extra and is loaded on demand."""
     for name, path in modules():
         outside = {other.split(".")[0] for other in imports(path)}
         known = {*sys.stdlib_module_names, "tornado", "tatsumaki_py"} | extras(name)

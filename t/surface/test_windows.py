@@ -6,7 +6,7 @@ import textwrap
 
 from support.program import ROOT
 
-# Takes away what is missing there. The event loop itself still needs some of it.
+# Removes what Windows lacks, except what the event loop itself needs.
 MISSING = """
 import asyncio, functools, os, select, selectors, signal, socket, sys
 
@@ -58,7 +58,7 @@ def ask():
         while poll.is_alive():
             fetch("publish")
     finally:
-        # As Ctrl-C does it there.
+        # As Ctrl-C does on Windows.
         signal.raise_signal(signal.SIGINT)
 
 rules = [("/poll", Poll), ("/publish", Publish)]
@@ -70,7 +70,7 @@ server.run(app)
 
 
 def test_windows(tmp_path):
-    """Every module is imported; a server answers, and ends by Ctrl-C."""
+    """Every module can be imported, and a server answers and ends after Ctrl-C."""
     (tmp_path / "large.txt").write_bytes(b"x" * 2_000_000)
     program = textwrap.dedent(MISSING + PROGRAM)
     done = subprocess.run(

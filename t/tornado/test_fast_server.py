@@ -1,4 +1,4 @@
-"""Tornado's own tests, on `FastServer`."""
+"""Tornado's own tests run on `FastServer`."""
 
 import subprocess
 import sys
@@ -27,8 +27,8 @@ def test_it_is_the_server_of_these_tests():
 
 
 def test_by_name():
-    """Tornado's own runner of the tests takes the server by its name. These fork, and so have a
-    process of their own.
+    """Tornado's test runner takes the server by name. These tests fork, so they run in a separate
+    process.
     """
     name = f"{FastServer.__module__}.{FastServer.__name__}"
     subprocess.run(

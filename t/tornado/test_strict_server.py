@@ -1,5 +1,5 @@
-"""Tornado's own tests of its HTTP server, on `StrictServer`. Its other tests run on `FastServer`
-only: what `StrictServer` adds is in the reading of requests.
+"""Tornado's own tests of its HTTP server run on `StrictServer`. Its other tests run on `FastServer`
+only, because `StrictServer` changes only how requests are read.
 """
 
 import pytest

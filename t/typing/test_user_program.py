@@ -1,4 +1,4 @@
-"""A user's program with strict types needs no ignore."""
+"""A strictly typed user program needs no ignore comment."""
 
 import importlib.util
 import json
@@ -31,7 +31,7 @@ MISTAKES = {
 
 @pytest.fixture(scope="module")
 def mistakes(tmp_path_factory):
-    """A program with one mistake in each of its last lines, and the number of the first of them."""
+    """Makes a program with a mistake in each last line, and returns the first line number."""
     lines = ["from tatsumaki_py import Handler, MessageQueue", "class H(Handler):"]
     lines += ["    async def get(self) -> None:", "        mq = MessageQueue.instance('a')"]
     path = tmp_path_factory.mktemp("mistakes") / "mistakes.py"
@@ -41,7 +41,7 @@ def mistakes(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def mypy(tmp_path_factory):
-    """Runs strict mypy on a file, as in a user's project: without the project's configuration."""
+    """Runs strict mypy on a file, as a user would, without the configuration of this project."""
     if importlib.util.find_spec("mypy") is None:
         message = "NO MYPY: the types were not tested (pip install mypy)"
         pytest.fail(message) if os.environ.get("CI") else pytest.skip(message)
@@ -60,14 +60,14 @@ def mypy(tmp_path_factory):
 
 
 def test_user_program(mypy):
-    """Handlers with typed methods, all that they call, the queue, the application, the services."""
+    """mypy accepts the user program."""
     assert "type: ignore" not in PROGRAM.read_text()
     done = mypy(PROGRAM)
     assert done.stdout == "Success: no issues found in 1 source file\n", done.stdout + done.stderr
 
 
 def test_mistakes_are_found(mypy, mistakes):
-    """The package is typed, not merely silent: mistakes in its use are errors."""
+    """mypy reports each mistake in the use of the package."""
     path, first = mistakes
     found = re.findall(r"mistakes\.py:(\d+): error: .*\[([\w-]+)\]", mypy(path).stdout)
     assert {(first + index, rules[0]) for index, rules in enumerate(MISTAKES.values())} == {
@@ -76,7 +76,7 @@ def test_mistakes_are_found(mypy, mistakes):
 
 
 def test_pyright(mistakes, tmp_path):
-    """Strict pyright agrees on both programs."""
+    """Strict pyright accepts the user program and reports the same mistakes."""
     mistaken, first = mistakes
     for path in (PROGRAM, mistaken):
         shutil.copy(path, tmp_path)
@@ -96,6 +96,6 @@ def test_pyright(mistakes, tmp_path):
     expected = {
         (mistaken.name, first + index, rules[1]) for index, rules in enumerate(MISTAKES.values())
     }
-    # It may have more to say about a line, such as that it does not know a type.
+    # pyright may report more about a line, such as an unknown type.
     assert expected <= found
     assert {place[:2] for place in found} == {place[:2] for place in expected}

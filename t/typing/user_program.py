@@ -1,4 +1,4 @@
-"""A user's program in strict types. It is checked, not run: test_user_program.py."""
+"""A strictly typed user program, which test_user_program.py checks without running it."""
 
 import asyncio
 import json
@@ -323,7 +323,7 @@ async def publish() -> None:
 
 
 def several(names: list[str]) -> str:
-    """Channels that are listened to together, and what a poll says."""
+    """Listens to several channels together, and describes a poll."""
     assert_type(MessageQueue.instance("a"), MessageQueue)
     assert_type(MessageQueue.instance("a", "b"), MessageQueue | MergedQueue)
     both = MessageQueue.instance(*names)
@@ -335,7 +335,7 @@ def several(names: list[str]) -> str:
 
 
 class Dashboard:
-    """Keeps what the package gives it, so it has to name the types."""
+    """Keeps objects of the package, so that it has to name their types."""
 
     codec: JSONCodec = Dated.json
     engine: TemplateEngine = Template()
