@@ -67,7 +67,7 @@ class Refusing(SubscribeHandler):
 
 
 class Staying(SubscribeHandler):
-    """All clients belong to one user, whom a test can ban."""
+    """All clients belong to one user, so that a test can ban them."""
 
     banned = False
     asked = 0

@@ -97,7 +97,7 @@ async def test_whole_frames(connect, small_buffers, raw_small):
 @pytest.mark.parametrize("size", [1, 5_000])
 @pytest.mark.gen_test
 async def test_one_order(connect, small_buffers, raw_small, queue, size):
-    """Frames arrive in the order of their writes, whoever writes them, even at a slow client."""
+    """Frames of all writers arrive in the order of the writes, even at a slow client."""
     client, handler = await connect(connect=raw_small, id="ann")
     await client.step()
     expected = []
