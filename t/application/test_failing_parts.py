@@ -79,7 +79,7 @@ async def stubborn():
 )
 @pytest.mark.gen_test
 async def test_reason(app, said, start, reason):
-    """The error for a failed start names the errors of a group, or says that it was cancelled."""
+    """The error for a failed start names the errors of a group, or a cancellation."""
     app.add_service(Later("b", said, start))
     with pytest.raises(life.StartError) as info:
         await app.start()

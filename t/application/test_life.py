@@ -40,7 +40,7 @@ def said():
 
 @pytest.mark.gen_test
 async def test_order(app, said):
-    """Starts are awaited in the order in which they were added; stops in reverse order."""
+    """Starts are awaited in the order in which they were added; stops run in reverse order."""
     REQUEST.set("mine")
     app.add_service(Part("a", said, late=0.01))
     app.on_start(lambda: said.append("+hook"))
@@ -168,7 +168,7 @@ async def test_spawn(app, said, expect_log):
 
 
 def test_spawned_for_another_loop(app):
-    """A task that was spawned for another event loop makes the start fail, with advice."""
+    """A task that was spawned for another loop makes the start fail; the error says what to do."""
 
     async def work():
         pass

@@ -38,7 +38,7 @@ RULES = [("/ours", Stepping), ("/stream", Stream), ("/plain", Plain)]
 
 @pytest.fixture(params=[Application, tornado.web.Application])
 def app(request):
-    # Tornado itself logs its own handlers in an application of Tornado.
+    # Tornado alone logs the requests of its own handlers in its own application.
     return request.param(RULES if request.param is Application else RULES[:2])
 
 

@@ -97,7 +97,7 @@ async def test_match(fetch, path, host, body):
 )
 @pytest.mark.gen_test
 async def test_no_match(fetch, path):
-    """A rule must match the whole path, including case, unless its compiled pattern allows more."""
+    """A rule must match the whole path, even with a compiled pattern, and case matters."""
     answer = await fetch(path)
     assert (answer.code, answer.body) == (404, b"404 Not Found")
 

@@ -36,7 +36,7 @@ async def test_in_a_handler(app, fetch):
 
 
 def test_names(app):
-    """Several services can have one class; a service replaces an older one with its name."""
+    """Several services can have one class; a new service replaces one with the same name."""
     clocks = [app.add_service(Clock()) for _ in range(2)]
     assert [app.service("Clock0"), app.service("Clock1")] == clocks
     named = app.add_service("named", Clock())

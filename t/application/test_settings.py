@@ -67,7 +67,7 @@ async def test_log_function(fetch, app):
 @settings(xsrf_cookies=True)
 @pytest.mark.gen_test
 async def test_xsrf_cookies(fetch, app, expect_log):
-    """A POST without the XSRF token is refused with a text; for an unknown path, 404 is sent."""
+    """A POST without the XSRF token is answered with 403; one to an unknown path, with 404."""
     with expect_log("tornado.general", "_xsrf"):
         answer = await fetch("/", method="POST")
     assert (answer.code, answer.body) == (403, b"Forbidden")
@@ -79,7 +79,7 @@ async def test_xsrf_cookies(fetch, app, expect_log):
 @settings(cross_origin_protection=True)
 @pytest.mark.gen_test
 async def test_cross_origin_protection(fetch, app, log_watch):
-    """A POST from a page of another site is refused; for an unknown path, 404 is sent."""
+    """A POST from a page of another site is answered with 403; one to an unknown path, with 404."""
     headers = {"Sec-Fetch-Site": "cross-site", "Origin": "https://evil.example"}
     answer = await fetch("/", method="POST", headers=headers)
     assert (answer.code, answer.body) == (403, b"Forbidden")

@@ -147,7 +147,7 @@ async def test_cut_off(ask, queue, access_log, app):
 
 @pytest.mark.gen_test
 async def test_frames_that_are_refused(subscriber, access_log, app):
-    """The line of a WebSocket that sent a wrong frame contains the reason of the refusal."""
+    """The line of a WebSocket whose client sent an invalid frame contains the reason."""
     for head, reason in (
         (b"\x81\xfe\xff\xff\0\0\0\0", "too_big"),
         (b"\x85\x80\0\0\0\0", "protocol_error"),

@@ -92,7 +92,7 @@ async def test_regular_end(queue, url, curl, accept):
 
 @pytest.mark.gen_test
 async def test_cut_stream(proxy, queue, url, curl):
-    """curl exits with an error when the connection is cut, so a script can tell."""
+    """curl exits with an error when the connection is cut, so a script can tell the difference."""
     async with curl(*header("Accept", "text/event-stream"), url) as process:
         queue.publish({"n": 1})
         while b'"n":1' not in await process.stdout.readline():

@@ -26,7 +26,7 @@ async def publish_late(queue):
 
 @pytest.mark.gen_test
 async def test_httpx_sse(queue, url):
-    """httpx-sse passes on no heartbeat as a message."""
+    """httpx-sse does not pass on heartbeats as messages."""
     late = asyncio.ensure_future(publish_late(queue))
     seen = []
     async with (

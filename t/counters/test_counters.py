@@ -1,4 +1,4 @@
-"""Counters, histograms, and choices by chance."""
+"""Counters, histograms and random choices."""
 
 from tatsumaki_py.counters import Counters, Histogram, any_of
 

@@ -1,4 +1,4 @@
-"""When a request starts and ends, and that all its objects are released."""
+"""When a request starts and ends; all its objects are released at the end."""
 
 import asyncio
 import gc

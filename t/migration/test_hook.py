@@ -21,7 +21,7 @@ def test_hook(ported):
 
 
 def test_refusals(ported):
-    """An error of the chat is answered with 502; a body that is not JSON is refused."""
+    """An error from the chat is answered with 502; a body that is not JSON is refused."""
     ask = ported("hook")
     answer = ask("/hook/project", "POST", '{"user": "mallory"}', JSON)
     assert (answer.status, answer.body) == (502, b"chat: 503 Service Unavailable")

@@ -83,7 +83,7 @@ def test_no_answer(server):
 
 
 def test_refusals(server):
-    """A refusal raises the server's status and text; an answer from another handler, a 502."""
+    """A refusal raises an error with the server's status; an answer from another handler, a 502."""
     publisher = Publisher(f"{server.url}private/{{channel}}")
     assert refused(publisher, "a", 1) == (403, "Forbidden")
     publisher = Publisher(f"{server.url}nothing/{{channel}}")

@@ -73,7 +73,7 @@ def test_errors_are_read(subscribe, push, page_errors):
 
 @pytest.mark.parametrize("transport", TRANSPORTS)
 def test_a_server_that_does_not_allow_it(subscribe, page_errors, transport):
-    """The page gets an error that names two possible reasons: the browser tells no more."""
+    """The page gets an error with two possible reasons, as the browser does not say which."""
     page_errors.allow("CORS|ERR_|403")
     page = subscribe("closed/a", transports=[transport])
     page.until("subscription.state === 'waiting'")

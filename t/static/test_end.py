@@ -12,7 +12,7 @@ def announced(page_errors):
 
 
 def stays_away(site, page):
-    """Fails if the page sends another request: not after a retry, a switch or a wake-up."""
+    """Fails if the page sends another request after a retry, a switch or a wake-up."""
     asked = len(site.control("asked"))
     page.get("subscription.retry(); dispatchEvent(new Event('online'))")
     page.get("subscription.transport = 'ndjson'")

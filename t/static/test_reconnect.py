@@ -81,7 +81,7 @@ def test_away_and_back_at_once(site, tab):
 
 
 def test_close(site, tab):
-    """After `close`, no event and no new transport makes the page connect again."""
+    """After `close`, a page that comes online or changes its transport does not connect."""
     page = tab().open()
     page.get("subscription.close()")
     site.until(lambda: site.control("listening") == 0)

@@ -84,7 +84,7 @@ def test_users_that_their_headers_tell_apart(site, tab, headers):
 
 @pytest.mark.parametrize("options", [{"clientId": "ann"}, {"withCredentials": True}])
 def test_clients_that_differ_do_not_share(site, tab, options):
-    """Tabs with another client id or `withCredentials` do not share; two equal ones do."""
+    """Tabs that differ in their client id or `withCredentials` do not share a connection."""
     first = tab().open()
     tab(beside=first, **options).open()
     tab(beside=first, **options).open()

@@ -7,7 +7,7 @@ import shutil
 import pytest
 from playwright.sync_api import sync_playwright
 
-# Only this machine can be reached: a request to another gets a console error, which fails the test.
+# Only this machine can be reached. A request to another host logs an error, which fails the test.
 ARGS = ["--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1"]
 
 

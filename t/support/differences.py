@@ -42,7 +42,7 @@ class Difference:
 DIFFERENCES = [
     Difference(
         "chunk extensions",
-        "RFC 9112 section 7.1.1: a recipient ignores those that it does not know",
+        "RFC 9112 section 7.1.1: a recipient must ignore unknown extensions",
         rb"\r\n[0-9a-fA-F]+[ \t]*;",
         [("refused|closed", NOT_REFUSED)],
         {
@@ -56,7 +56,7 @@ DIFFERENCES = [
     ),
     Difference(
         "trailers",
-        "RFC 9112 section 7.1.2: a recipient may drop them",
+        "RFC 9112 section 7.1.2: a recipient may drop trailers",
         rb"\r\n0+[ \t]*(;[^\n]*)?\r\n(?!\r\n)",
         [("refused|closed", NOT_REFUSED)],
         {
@@ -65,7 +65,7 @@ DIFFERENCES = [
     ),
     Difference(
         "long chunk sizes",
-        "a line of a chunked body may have 4 KiB, not 64 bytes",
+        "a line of a chunked body can have up to 4 KiB, not only 64 bytes",
         rb"[^\r\n]{63}",
         [("closed", ANY)],
         {
@@ -74,7 +74,7 @@ DIFFERENCES = [
     ),
     Difference(
         "targets that are a whole URL",
-        "RFC 9112 section 3.2.2: a server takes them, and their host replaces the header Host",
+        "RFC 9112 section 3.2.2: a server accepts such a URL, whose host replaces the header Host",
         rb"(?i)https?://",
         [("uri=(?i:https?)://.*", "uri=/.*"), (NOT_REFUSED, "refused")],
         {
@@ -85,7 +85,7 @@ DIFFERENCES = [
     ),
     Difference(
         "versions after HTTP/1.1",
-        "there is none; Tornado takes any that begins with 1",
+        "there is no such version; Tornado accepts any that begins with 1",
         rb"HTTP/1\.[2-9]",
         [(NOT_REFUSED, "refused")],
         {
@@ -93,8 +93,8 @@ DIFFERENCES = [
         },
     ),
     Difference(
-        "lengths that are none",
-        "a handler that streams the body does not begin; Tornado's begins, and is told of the end",
+        "invalid lengths",
+        "a handler that streams the body does not begin; on Tornado it begins, and is closed",
         rb"(?i)\n(content-length|transfer-encoding)",
         [("seen closed", "unseen"), ("answered 405", "refused")],
         {
@@ -103,8 +103,8 @@ DIFFERENCES = [
         },
     ),
     Difference(
-        "a tab behind a coding",
-        "llhttp refuses it; no client sends it",
+        "a tab after a coding",
+        "llhttp refuses the tab; no client sends one",
         rb"(?i)\ntransfer-encoding:[^\n]*\t\r\n",
         [(NOT_REFUSED, "refused")],
         {
@@ -113,7 +113,7 @@ DIFFERENCES = [
     ),
     Difference(
         "bare LF",
-        "is refused at once, and not when the head is complete",
+        "a bare LF is refused immediately, not when the head is complete",
         rb"\n",
         [("waits|closed", "refused")],
         {
@@ -132,7 +132,7 @@ DIFFERENCES = [
     ),
     Difference(
         "100 Continue",
-        "in any case (RFC 9110 section 10.1.1), but not if the body is there, or in HTTP/1.0",
+        "in any case (RFC 9110 section 10.1.1), but not after the body, nor in HTTP/1.0",
         rb"(?i)\nexpect:",
         [("continues=.*", "continues=.*")],
         {
@@ -148,7 +148,7 @@ DIFFERENCES = [
     ),
     Difference(
         "heads that are too long",
-        "431, and not a connection that ends without an answer",
+        "answered with 431, instead of a connection that ends without an answer",
         rb".{32768}",
         [("closed", "refused")],
         {

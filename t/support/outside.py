@@ -1,4 +1,4 @@
-"""Finds and runs programs that are not written in Python; without one, a test says so loudly."""
+"""Finds and runs programs that are not written in Python; a missing one skips or fails a test."""
 
 import asyncio
 import contextlib

@@ -68,7 +68,7 @@ def first_difference(one, other):
 def _same(one, other):
     if None in (one, other) or not one.end == other.end == "closed":
         return one == other
-    # How much of an incomplete body a handler gets depends on the time.
+    # How much of an incomplete body a handler gets depends on timing.
     short, long = sorted([one.body, other.body], key=len)
     return long.startswith(short) and replace(one, body=b"") == replace(other, body=b"")
 

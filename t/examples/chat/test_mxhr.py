@@ -42,7 +42,7 @@ async def test_each_event_is_a_part(chat):
         assert await read_chunk(client) == part
 
 
-@pytest.mark.engines("memory", "sqlite")  # the place is told when the log is loaded
+@pytest.mark.engines("memory", "sqlite")  # with Redis, the cursor comes later
 @pytest.mark.gen_test
 async def test_a_client_that_asks_gets_ids(chat):
     """With the parameter last_event_id, even an empty one, each part has the id of its event."""
@@ -67,7 +67,7 @@ async def test_backlog_then_news(chat):
     assert body == delimiter.join([b"", *parts, b""])
 
 
-@pytest.mark.engines("memory", "sqlite")  # it looks at the log without a client
+@pytest.mark.engines("memory", "sqlite")  # the test reads the log without a client
 @pytest.mark.gen_test
 async def test_a_cursor_skips_what_is_known(chat):
     """A client that reconnects with an id gets only the events after it."""
@@ -80,7 +80,7 @@ async def test_a_cursor_skips_what_is_known(chat):
     assert re.findall(rb'"n":(\d)', body) == [b"2", b"3"]
 
 
-@pytest.mark.engines("memory", "sqlite")  # the place is told when the log is loaded
+@pytest.mark.engines("memory", "sqlite")  # with Redis, the cursor comes later
 @pytest.mark.gen_test
 async def test_a_cursor_of_something_else_is_a_gap(chat):
     """A client with an invalid cursor gets a gap."""

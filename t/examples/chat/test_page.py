@@ -42,7 +42,7 @@ def chat(serve_program):
 
 @pytest.fixture
 def enter(chat, new_page):
-    """`page = enter(STREAM, name="Ann")` opens a page as a new visitor, which is live."""
+    """`page = enter(STREAM, name="Ann")` opens a live page as a new visitor."""
 
     def enter(transport, name=""):
         page = new_page()
@@ -221,7 +221,7 @@ def test_nothing_is_lost_while_a_page_is_offline(chat, enter, page_errors, trans
     post(chat, text="before")
     expect_texts(page, "before")
     page.context.set_offline(True)
-    page.evaluate("dispatchEvent(new Event('online'))")  # no wait for the dead connection's end
+    page.evaluate("dispatchEvent(new Event('online'))")  # do not wait for the dead connection
     expect_state(page, "offline")
     post(chat, text="meanwhile")
     page.context.set_offline(False)
@@ -387,7 +387,7 @@ def test_a_restart_is_told_once(chat, enter, page_errors):
     page_errors.allow(GONE)
     page = enter(POLL)
     for number, notices in enumerate([1, 1, 2]):
-        if number != 1:  # nothing is said between the first two restarts
+        if number != 1:  # no message between the first two restarts
             say(page, f"message {number}")
             expect(page.get_by_text(f"message {number}")).to_be_visible()
         chat.stop()

@@ -80,7 +80,7 @@ async def test_it_asks_and_is_gone(chat, handlers, kind, way):
     assert await chat.numbers(await chat.poll("ann")) == [1]
 
 
-@pytest.mark.engines("memory", "sqlite")  # it looks at the log without a client
+@pytest.mark.engines("memory", "sqlite")  # the test reads the log without a client
 @pytest.mark.gen_test
 async def test_it_comes_back_before_it_has_left(chat):
     """A new poll gets the events even if the server has not noticed the end of the old one."""
@@ -154,7 +154,7 @@ async def test_a_slow_reader_gets_its_answer_once(small_buffers, chat, raw_small
     assert await chat.numbers(await chat.poll("ann")) == [2]
 
 
-@pytest.mark.engines("memory")  # the clock is moved
+@pytest.mark.engines("memory")  # the clock is advanced
 @pytest.mark.gen_test
 async def test_thirty_seconds(chat, clock):
     """A client resumes within 30 seconds; later, it is a new client, which gets the backlog."""
@@ -259,7 +259,7 @@ async def test_what_a_stream_had_unsent_comes_again(
     assert back[:-1] == list(range(back[0], count))
 
 
-@pytest.mark.engines("memory", "sqlite")  # the place is told when the log is loaded
+@pytest.mark.engines("memory", "sqlite")  # with Redis, the cursor comes later
 @pytest.mark.parametrize("way", WAYS)
 @pytest.mark.gen_test
 async def test_a_cursor_makes_up_for_all(small_buffers, chat, raw_small, way):
@@ -278,7 +278,7 @@ async def test_a_cursor_makes_up_for_all(small_buffers, chat, raw_small, way):
     assert [n for n, _ in before] + [n for n, _ in received(data)] == list(range(24))
 
 
-@pytest.mark.engines("memory", "sqlite")  # it looks at the log without a client
+@pytest.mark.engines("memory", "sqlite")  # the test reads the log without a client
 @pytest.mark.parametrize("way", WAYS)
 @pytest.mark.gen_test
 async def test_a_stream_that_goes_before_the_backlog_is_sent(chat, way):
@@ -313,7 +313,7 @@ def waiting_polls():
     return [poll for bucket in last._buckets.values() for poll in bucket] if last else []
 
 
-@pytest.mark.engines("memory")  # nothing is published
+@pytest.mark.engines("memory")  # no event is published: the engine does not matter
 @pytest.mark.parametrize("way", WAYS)
 @pytest.mark.parametrize("kind", ["poll", "mxhrpoll"])
 @pytest.mark.parametrize("talk", [b"", b"GET / HTTP/1.1\r\n\r\n"])

@@ -27,7 +27,7 @@ def expect_scores(page, *scores):
 def test_no_hole_and_no_reload(board, page, page_errors):
     """A page shows goals from before it was rendered, before it subscribed and after that.
 
-    After a restart in which the server lost its events, the page loads its state, not itself.
+    After a restart without the events, the page loads its state, and is not reloaded.
     """
     page_errors.allow(GONE)
     goal(board, "Red")

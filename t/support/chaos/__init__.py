@@ -1,1 +1,1 @@
-"""Three workers behind nginx, clients and publishers, and what goes wrong around them."""
+"""Three workers behind nginx, with clients and publishers, and faults of all kinds."""

@@ -1,4 +1,4 @@
-"""The clients of the chaos: they come and go as they like."""
+"""The clients of a run, which disconnect and reconnect at random."""
 
 import asyncio
 
@@ -7,18 +7,19 @@ from support.subscriber import CLIENTS, STREAMS
 
 POLLS = "long-poll", "interval-poll"
 TURNS = 1000
-"""Connections after which it takes its transports in the same order again."""
+"""Number of connections after which a client repeats its sequence of transports."""
 
 
 class Client(Follower):
-    """A client that closes its connection now and then, in one way or another, and is back later on
-    some transport.
+    """A client that closes its connection now and then, and reconnects with a random transport.
+
+    It closes the connection cleanly or resets it.
     """
 
     def __init__(self, name, port, channel, rng):
         kind = rng.choice(["cursor", "cursor", "both", "name", "newcomer"])
         transports = rng.choice([tuple(CLIENTS), tuple(STREAMS), (rng.choice([*CLIENTS]),)])
-        # It closes no connection: without a cursor it cannot say what of an answer has arrived.
+        # A faithful client closes no connection: without a cursor, it cannot say what has arrived.
         self.faithful = kind == "name" and rng.random() < 0.5
         if self.faithful:
             transports = POLLS
@@ -56,12 +57,12 @@ class Client(Follower):
 
     @property
     def last(self):
-        """What identifies the event that came last."""
+        """The identity of the last event that arrived: its publisher and number."""
         return _item(self.messages[-1])[0] if self.messages else None
 
     @property
     def gets_all(self):
-        """Whether it is sure to get the last event."""
+        """Whether the client must get the last event."""
         return self.kind != "name" or self.faithful
 
     @property
@@ -70,7 +71,7 @@ class Client(Follower):
 
     @property
     def items(self):
-        """What came on each connection, as `Verdict.check` takes it."""
+        """The items that arrived on each connection, as `Verdict.check` takes them."""
         return [[_item(message) for message in one.messages] for one in self.connections]
 
 

@@ -1,4 +1,4 @@
-"""A client that publishes, and asks until it knows that its events were accepted."""
+"""A client that publishes, and repeats each request until its events are accepted."""
 
 import asyncio
 import json
@@ -8,17 +8,17 @@ from support.wire import read_reply
 from tatsumaki_py.testing import Connection
 from tatsumaki_py.testing.following import LOST
 
-PATIENCE = 15.0  # seconds for one request; the server gives up before
+PATIENCE = 15.0  # seconds for one request; the server gives up first
 
 
 class Publisher:
-    """Publishes numbered events, one request at a time, each with a key of its own.
+    """Publishes numbered events, one request at a time, each with its own idempotency key.
 
     Args:
-        name: it is in each event.
-        port: where it connects to, or a function that says so for each request.
-        channel: where it publishes.
-        rate: requests in a second.
+        name: a name that each event contains.
+        port: the port of the server, or a function that returns the port for each request.
+        channel: the channel to which the events are published.
+        rate: requests per second.
     """
 
     def __init__(self, name, port, channel, rng, rate=4.0):
@@ -28,7 +28,7 @@ class Publisher:
         self.accepted = {}
         """The ids of all accepted events, by (name, number)."""
         self.statuses = {}
-        """How often each status was answered; 0 is a connection that was lost."""
+        """The number of answers with each status; 0 stands for a lost connection."""
         self.over = False
 
     async def run(self):
@@ -41,7 +41,7 @@ class Publisher:
             await asyncio.sleep(self.rng.expovariate(self.rate))
 
     async def publish(self, events):
-        """Sends them until they are accepted."""
+        """Sends the events until they are accepted."""
         body = json.dumps(events).encode()
         head = (
             f"POST /publish/{self.channel} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n"
@@ -75,5 +75,5 @@ class Publisher:
                 client.close()
 
     def _text(self):
-        """Now and then an event is large."""
+        """A text for an event, which is large now and then."""
         return {"text": "x" * self.rng.choice([100, 3000])} if self.rng.random() < 0.1 else {}

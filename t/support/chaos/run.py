@@ -1,4 +1,4 @@
-"""One run of the chaos, from the start of its servers to the verdict on each client."""
+"""One run with faults, from the start of the servers to the verdict on each client."""
 
 import asyncio
 import random
@@ -11,16 +11,16 @@ from support.chaos.world import World
 from support.subscriber import subscriber
 
 CHANNELS = [f"room{number}" for number in range(8)]
-END = 30.0  # seconds in which all must have all events, when nothing goes wrong any more
+END = 30.0  # seconds after the last fault within which all clients must have all events
 
 
 class Run:
-    """Chaos for some seconds.
+    """A run with faults for some seconds.
 
     Args:
-        seed: decides about all clients, publishers and faults. (Not about the time that each step
-            takes, so two runs of a seed are alike, and not the same.)
-        seconds: how long.
+        seed: determines all clients, publishers and faults, but not how long each step takes; two
+            runs with one seed are similar, but not equal.
+        seconds: the duration of the faults.
     """
 
     def __init__(
@@ -33,7 +33,7 @@ class Run:
         self.clients, self.publishers, self.starts = [], [], {}
 
     async def run(self):
-        """Raises if a client or a publisher was not told the truth."""
+        """Raises an exception if a client or a publisher did not get what it should have."""
         await asyncio.to_thread(self.world.start)
         try:
             await self._chaos()
@@ -53,7 +53,7 @@ class Run:
             reader = subscriber("ndjson", port, f"/events/{channel}")
             await reader.open()
             while not reader.cursor:
-                # It is told in the stream.
+                # The stream sends the cursor.
                 await reader.step()
             self.starts[channel] = reader.cursor
             reader.close()
@@ -71,7 +71,7 @@ class Run:
                 publisher.over = True
 
     async def _faults(self):
-        """One after the other, and each kind once before any comes again."""
+        """Causes faults one after another; each kind comes once before any is repeated."""
         rng = self._dice()
         end = time.monotonic() + self.seconds
         waiting = []
@@ -83,7 +83,7 @@ class Run:
             await self.world.befall(waiting.pop())
 
     async def _end(self):
-        """What identifies the events that are kept of each channel, when all have all."""
+        """Waits until the clients have all events; returns the kept events of each channel."""
         for client in self.clients:
             client.restless = False
         kept = {}
@@ -133,7 +133,7 @@ class Run:
 
     @property
     def summary(self):
-        """What happened, in one line."""
+        """A summary of the run, in one line."""
         events = sum(len(publisher.accepted) for publisher in self.publishers)
         statuses = {}
         for publisher in self.publishers:

@@ -1,15 +1,15 @@
-"""Whether one client got what it was promised.
+"""Checks that a client got the events that it must get.
 
-Rules for what a client gets, where the order is that of the ids of all accepted events:
-1. On one connection each event is the next one after that before it, unless a gap is told between
+The rules for what a client gets, in the order of the ids of all accepted events:
+1. On one connection, each event is the successor of the previous one, unless there is a gap between
    them.
-2. A client that sends its cursor gets the next event first when it comes back, or a gap.
-3. A client with only a name, which never closes a connection itself, gets the next event, or one
-   that it has already, or a gap.
-4. Any other client begins anywhere.
-5. After an event that was lost by Redis, the next event that was kept comes after a gap. An event
-   of a request that was repeated may then come again, with another id. The place of a client with
-   only a name may be lost, too.
+2. A client that sends its cursor when it reconnects gets the next event first, or a gap.
+3. A client that has only a name and never closes a connection itself gets, when it reconnects, the
+   next event, an event that it already has, or a gap.
+4. Any other client can begin at any event.
+5. After an event that Redis lost, a gap precedes the next event that was kept. An event of a
+   repeated request may come again, with another id. The place of a client that has only a name may
+   also be lost.
 """
 
 from tatsumaki_py.message_queue.ids import position
@@ -18,12 +18,12 @@ GAP, LOST = "gap", "lost"
 
 
 class Verdict:
-    """What was accepted on one channel.
+    """The events that were accepted on one channel.
 
     Args:
-        accepted: the ids of events by what identifies them.
-        kept: what identifies the events that are in the log at the end, in order.
-        may_lose: whether Redis was made to lose what it had accepted.
+        accepted: the ids of events, by the identities (publisher, number) of the events.
+        kept: the identities of the events that are in the log at the end, in order.
+        may_lose: whether Redis may have lost accepted events.
     """
 
     def __init__(self, accepted, kept, may_lose=False):
@@ -41,12 +41,12 @@ class Verdict:
         """Raises `AssertionError` if a client did not get what it should have.
 
         Args:
-            name: which client, for the message.
-            connections: what came on each: what identifies an event, and its id if the client
-                was told it; or "gap" and None.
-            cursor: whether the client sends its cursor when it comes back.
-            named: whether it is one of rule 3.
-            to_end: whether it must have the last event.
+            name: a name of the client, for the message.
+            connections: the items of each connection: pairs of the identity of an event and its id
+                (None if the client did not get the id), or of "gap" and None.
+            cursor: whether the client sends its cursor when it reconnects.
+            named: whether rule 3 applies to the client.
+            to_end: whether the client must have the last event.
         """
         last, told = None, True
         for number, items in enumerate(connections):
@@ -60,7 +60,7 @@ class Verdict:
                 place = self.places.get(event)
                 free = told or (first and not cursor and not named)
                 if self.may_lose and place is not None:
-                    # Of what was lost, a long poll is not told the id.
+                    # A long poll does not get the ids of all events, even of lost ones.
                     again = first and named and not cursor
                     other = id is None and not (free or again) and last not in (LOST, place - 1)
                     if other or id not in (None, self.accepted[event]):

@@ -1,4 +1,4 @@
-"""The servers of the chaos, and the faults that befall them."""
+"""The servers of a run, and the faults that they suffer."""
 
 import asyncio
 import contextlib
@@ -14,19 +14,19 @@ OPTIONS = (
     "command_timeout=1&connect_timeout=1&publish_timeout=3&probe_interval=0.5&check_interval=0.5"
     "&backoff=0.02&max_backoff=0.2"
 )
-"""The engine's timings, shorter than in life."""
+"""Options of the engine, with shorter times than in production."""
 DURABLE = {"appendonly": "yes", "appendfsync": "no"}
-"""A server of Redis that is killed has all that it has said."""
+"""With these options, a killed Redis keeps all events that it has confirmed."""
 
 
 class World:
-    """Redis, workers, and nginx in front of them, which spreads the requests at random.
+    """Redis, workers, and nginx, which spreads the requests over the workers at random.
 
     Args:
-        directory: for the files of all servers.
-        rng: decides which server is hit, and for how long.
-        spread: starts nginx for the ports of the workers, and gives its port.
-        sentinel: whether there are two servers of Redis, and a sentinel that changes the master.
+        directory: the folder for the files of all servers.
+        rng: determines which server a fault hits, and for how long.
+        spread: starts nginx for the ports of the workers, and returns the port of nginx.
+        sentinel: whether there are two Redis servers, and a sentinel that changes the master.
     """
 
     def __init__(self, directory, rng, spread, *, workers=3, sentinel=False):
@@ -37,7 +37,7 @@ class World:
         self.port = None
         """The port of nginx."""
         self.log = []
-        """What happened."""
+        """The names of the faults so far."""
 
     def start(self):
         """Starts all servers."""
@@ -57,7 +57,7 @@ class World:
         self.port = self._spread(*(worker.port for worker in self.workers))
 
     def stop(self):
-        """Ends all servers. Raises if a worker logged a traceback, or does not end by SIGTERM."""
+        """Ends all servers; fails if a worker logged a traceback or ignores SIGTERM."""
         try:
             for worker in self.workers:
                 if worker.runs:
@@ -75,7 +75,7 @@ class World:
 
     @property
     def faults(self):
-        """All that can go wrong here."""
+        """The faults that can happen to these servers."""
         faults = [
             self.redis_dies,
             self.redis_hangs,
@@ -89,54 +89,54 @@ class World:
         return faults
 
     async def befall(self, fault):
-        """Lets one fault happen."""
+        """Causes one fault, and waits until it is over."""
         self.log.append(fault.__name__)
         await fault()
 
     async def redis_dies(self):
-        """kill -9, and a start from its file."""
+        """A Redis is killed, and starts again with its file."""
         server = self.rng.choice(self.servers)
         server.kill()
-        # Now and then for longer than a publish may take.
+        # Now and then, Redis is away for longer than a publish may take.
         await self._for_a_time(*((0.05, 0.8) if self.rng.random() < 0.8 else (3, 5)))
         await asyncio.to_thread(server.start)
 
     async def redis_hangs(self):
-        """It answers nothing for a time that may be longer than the timeouts."""
+        """A Redis does not answer for a time, which may be longer than the timeouts."""
         server = self.rng.choice(self.servers)
         server.pause()
         await self._for_a_time(0.2, 2.0)
         server.resume()
 
     async def connections_are_killed(self):
-        """Redis closes all connections of a kind."""
+        """Each Redis closes all connections of one kind."""
         for server in self.servers:
             kind = self.rng.choice(["normal", "pubsub"])
             await asyncio.to_thread(server.ask, "CLIENT", "KILL", "TYPE", kind)
 
     async def scripts_are_forgotten(self):
-        """Redis has no script any more."""
+        """Each Redis loses its scripts."""
         for server in self.servers:
             await asyncio.to_thread(server.ask, "SCRIPT", "FLUSH")
 
     async def worker_dies(self):
-        """kill -9 in the middle of all."""
+        """A worker is killed, and starts again."""
         worker = self.rng.choice(self.workers)
         worker.kill()
         await self._for_a_time(0, 0.3)
         await asyncio.to_thread(worker.start)
 
     async def worker_drains(self):
-        """A worker is stopped in order, and starts again."""
+        """A worker is stopped with SIGTERM, and starts again."""
         worker = self.rng.choice(self.workers)
         worker.signal(signal.SIGTERM)
         await asyncio.to_thread(worker.wait)
         await asyncio.to_thread(worker.start)
 
     async def failover(self):
-        """The replica becomes the master; the old master stays, or dies and comes back."""
+        """The replica becomes the master; the old one stays alive, or is killed and restarted."""
         if self.rng.random() < 0.5:
-            # The one before may not be over.
+            # The previous failover may still be going on.
             with contextlib.suppress(ResponseError):
                 await asyncio.to_thread(self.sentinel.ask, "SENTINEL", "FAILOVER", "chat")
         else:
