@@ -39,7 +39,7 @@ class Site:
         """Waits until `condition()` is true."""
         deadline = time.monotonic() + 5
         while not condition():
-            assert time.monotonic() < deadline, "this did not come true in time"
+            assert time.monotonic() < deadline, "the condition did not become true in time"
             time.sleep(0.02)
 
     def _open(self, path, body=None):

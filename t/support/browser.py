@@ -46,7 +46,7 @@ Errors of requests to other hosts do not match.
 
 
 class PageErrors:
-    """What went wrong in the pages of a test: exceptions, console errors, dialogs, crashes."""
+    """The errors in the pages of a test: exceptions, console errors, dialogs and crashes."""
 
     def __init__(self):
         self._seen = []

@@ -53,7 +53,7 @@ class RedisCluster:
         deadline = time.monotonic() + WAIT
         while "master_link_status:up" not in replica.ask("INFO", "replication"):
             if time.monotonic() > deadline:
-                pytest.fail("the replica does not replicate")
+                pytest.fail("the replica has no link to its master")
             time.sleep(0.02)
         return replica
 

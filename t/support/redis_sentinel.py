@@ -104,7 +104,7 @@ class Watched:
                 if condition():
                     return
             if time.monotonic() > deadline:
-                pytest.fail("the sentinel does not do its work")
+                pytest.fail("the sentinel has not finished its work in time")
             time.sleep(0.01)
 
     def kill(self):

@@ -34,7 +34,7 @@ class Outcome:
     """What a server did with some bytes."""
 
     seen: list = field(default_factory=list)
-    # The status codes.
+    # The status codes of the answers.
     answers: list = field(default_factory=list)
     # How often the server sent 100 Continue.
     continues: int = 0
@@ -232,7 +232,7 @@ def read_answers(data, seen):
     methods = iter([one.method for one in seen])
     while data:
         match = STATUS.match(data)
-        assert match, f"the server sent no answer, but {data!r}"
+        assert match, f"not an answer: {data!r}"
         status = int(match[1])
         data = data[match.end() :]
         statuses.append(status)
@@ -241,6 +241,6 @@ def read_answers(data, seen):
         # A 400 may be the answer of the server, to a request that the application did not see.
         length = re.search(rb"(?i)\r\ncontent-length: (\d+)\r\n", b"\r\n" + match[2])
         if length and next(methods, None) != "HEAD":
-            assert len(data) >= int(length[1]), "an answer is shorter than its length"
+            assert len(data) >= int(length[1]), "an answer is shorter than its Content-Length"
             data = data[int(length[1]) :]
     return statuses

@@ -37,7 +37,7 @@ def pytest_generate_tests(metafunc):
     marks = {mark.name for mark in metafunc.definition.iter_markers()}
     asked = "both_servers" in marks
     if asked and "http_server_class" not in metafunc.fixturenames:
-        pytest.fail(f"{metafunc.definition.name} has the mark both_servers, and no http_server")
+        pytest.fail(f"{metafunc.definition.name} has the mark both_servers, but no http_server")
     both = asked or Path(metafunc.module.__file__).parent.name in BOTH
     if both and "http_server_class" in metafunc.fixturenames and "tornado_server" not in marks:
         metafunc.parametrize("http_server_class", SERVERS, indirect=True)

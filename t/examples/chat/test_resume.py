@@ -247,12 +247,12 @@ async def test_what_a_stream_had_unsent_comes_again(
     getattr(client, way)()
     await chat.absent("ann")
     taken = sum(sends[port])
-    assert taken < count * 10_000, "the test is of no use: nothing was left unsent"
+    assert taken < count * 10_000, "the test is useless: the kernel took everything"
     again = await stream(chat)
     await chat.publish("end")
     back = [number for number, _ in received(await keep_reading(again, has("end")))]
     assert back[-1] == "end"
-    assert len(back) > 1, "all that was unsent is lost"
+    assert len(back) > 1, "all unsent events are lost"
     # The rest without a hole, beginning at or before the first event that was not sent completely.
     first_unsent = taken // 10_000 - 1
     assert back[0] <= first_unsent + 1

@@ -4,7 +4,7 @@ use Tatsumaki::Error;
 use Tatsumaki::Application;
 use Tatsumaki::MessageQueue;
 
-# A hidden iframe reads this: each event is a script of its own.
+# A hidden iframe reads this: each event is in its own script.
 package FrameHandler;
 use base qw(Tatsumaki::Handler);
 __PACKAGE__->asynchronous(1);

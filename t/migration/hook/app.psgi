@@ -7,7 +7,7 @@ use Tatsumaki::Application;
 use Tatsumaki::HTTPClient;
 use Tatsumaki::MessageQueue;
 
-# Takes a hook of a source host, tells it to a chat by its API, and shows it to who listens.
+# Receives a hook from a code host, passes it to a chat's API, and publishes it.
 package HookHandler;
 use base qw(Tatsumaki::Handler);
 __PACKAGE__->asynchronous(1);
@@ -34,7 +34,7 @@ sub post {
         }));
 }
 
-# The counter wants a form, and a request that is made by hand.
+# Sends a form to the counter, then a request with another method.
 sub form {
     my($self, $client, $base, $hook) = @_;
     $client->post("$base/api/count", [ user => $hook->{user}, n => 1 ], $self->async_cb(sub {

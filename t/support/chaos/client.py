@@ -19,7 +19,7 @@ class Client(Follower):
     def __init__(self, name, port, channel, rng):
         kind = rng.choice(["cursor", "cursor", "both", "name", "newcomer"])
         transports = rng.choice([tuple(CLIENTS), tuple(STREAMS), (rng.choice([*CLIENTS]),)])
-        # A faithful client closes no connection: without a cursor, it cannot say what has arrived.
+        # A faithful client never closes a connection: without a cursor, events could be lost.
         self.faithful = kind == "name" and rng.random() < 0.5
         if self.faithful:
             transports = POLLS

@@ -29,9 +29,9 @@ class Verdict:
     def __init__(self, accepted, kept, may_lose=False):
         assert len(set(kept)) == len(kept), "an event was published twice"
         unknown = set(kept) - set(accepted)
-        assert not unknown, f"no publisher knows of {sorted(unknown)[:5]}"
+        assert not unknown, f"no publisher has published {sorted(unknown)[:5]}"
         self.lost = set(accepted) - set(kept)
-        assert may_lose or not self.lost, f"accepted and lost: {sorted(self.lost)[:5]}"
+        assert may_lose or not self.lost, f"accepted events are lost: {sorted(self.lost)[:5]}"
         by_id = sorted(accepted, key=lambda one: position(accepted[one]))
         assert [one for one in by_id if one not in self.lost] == kept, "the ids are not in order"
         self.may_lose, self.accepted = may_lose, accepted
@@ -71,9 +71,9 @@ class Verdict:
                     last, told, first = LOST, False, False
                     continue
                 if last == LOST:
-                    assert free, f"{where}: {event} after events that were lost, without a gap"
+                    assert free, f"{where}: {event} follows lost events without a gap"
                 elif not free and first and named and not cursor:
-                    assert place <= last + 1, f"{where}: {place} {event} leaves some out"
+                    assert place <= last + 1, f"{where}: {place} {event} skips events"
                 elif not free:
                     assert place == last + 1, f"{where}: {place} {event}"
                 last, told, first = place, False, False
