@@ -21,7 +21,7 @@ pytest_plugins = [
     "support.wheel",
 ]
 
-# The time that an example takes says nothing on a shared machine.
+# No deadline: on a shared machine, an example can take any time.
 settings.register_profile("suite", deadline=None)
 settings.load_profile("suite")
 # The same as --async-test-timeout, for clients and for Tornado's test cases.

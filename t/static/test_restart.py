@@ -64,7 +64,7 @@ def test_a_server_that_stops_in_order(site, tab):
     for page in streams:
         page.until("details.until > 0").has(*range(1, len(accepted) + 1))
         waits.append(page.get("details.until") / 1000 - stopped)
-    # The server asks for delays of between 0.5 and 1 seconds. A page adds up to a second.
+    # The server asks for delays between 0.5 and 1 second. A page adds up to a second.
     assert min(waits) > 0.5
     assert max(waits) > 0.8
     # The last answer to a long poll may come before the last event.

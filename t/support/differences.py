@@ -10,7 +10,7 @@ STREAM = b"POST /stream HTTP/1.1\r\nHost: x\r\n"
 CODED = b"Transfer-Encoding: chunked\r\n\r\n"
 NEXT = b"GET / HTTP/1.1\r\nHost: x\r\n\r\n"
 
-# Words of `first_difference`.
+# Patterns for the words of `first_difference`.
 TAKEN = "answered .*"
 ANY = ".*"
 NOT_REFUSED = "(?!refused).*"

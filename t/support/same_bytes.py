@@ -11,7 +11,7 @@ from tornado.web import Application, RequestHandler, stream_request_body
 
 # Iterations of the loop after which a server has read a piece and answered.
 READ = 8
-# Iterations without an answer after which no more is expected.
+# Iterations without an answer after which no more bytes are expected.
 QUIET = 30
 
 STATUS = re.compile(rb"HTTP/1\.1 (\d{3}) [^\r\n]+\r\n((?:[^\r\n]+\r\n)*)\r\n")

@@ -370,7 +370,7 @@ def answer_polls(page, *answers):
         route.fulfill(headers=headers, body=json.dumps(events))
 
     page.route("**/events?*", answer)
-    page.evaluate("dispatchEvent(new Event('online'))")  # makes it poll again
+    page.evaluate("dispatchEvent(new Event('online'))")  # makes the page poll again
 
 
 def test_a_gap_is_told(enter):

@@ -67,7 +67,7 @@ def test_messages(wall, page, page_errors, path):
         expect(page.get_by_label("Message")).to_have_value("")
     expect_items(page, "first", *HOSTILE)
     assert page.evaluate("typeof ran") == "undefined"
-    # When it reconnects, a proxy answers first.
+    # When the page reconnects, a proxy answers the first request.
     page.route("**/html/wall*", lambda route: route.fulfill(status=503), times=1)
     wall.restart()
     say(wall, "after the restart")

@@ -60,7 +60,7 @@ class Verdict:
                 place = self.places.get(event)
                 free = told or (first and not cursor and not named)
                 if self.may_lose and place is not None:
-                    # A long poll does not get the ids of all events, even of lost ones.
+                    # A long poll may get a lost event without its id.
                     again = first and named and not cursor
                     other = id is None and not (free or again) and last not in (LOST, place - 1)
                     if other or id not in (None, self.accepted[event]):
