@@ -95,7 +95,9 @@ def _load_jupyter_server_extension(app):
     rules = [(f"{app.base_url}{kind.__name__}/(.*)", kind) for kind in WITH_CHANNEL]
     rules += [(f"{app.base_url}{kind.__name__}", kind) for kind in WITHOUT]
     app.web_app.add_handlers(".*$", rules)
-    app.io_loop.add_callback(print, f"http://127.0.0.1:{app.port}/", flush=True)
+    # In the second iteration of the loop: Jupyter listens in the first one, after this callback.
+    line = f"http://127.0.0.1:{app.port}/"
+    app.io_loop.add_callback(app.io_loop.add_callback, print, line, flush=True)
 
 
 def main():
