@@ -2,7 +2,7 @@
 
 
 def test_frames(ported):
-    """Each event is sent as a script; other text, and that of `finish`, is sent unchanged."""
+    """Each event is sent as a script; other text and the text of `finish` are sent unchanged."""
     ask = ported("frames")
     with ask.open("/frame/room") as frame:
         assert frame.headers["Content-Type"] == "text/html; charset=UTF-8"

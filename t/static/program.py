@@ -128,7 +128,7 @@ class Own(Handler):
 
 
 class Places(Handler):
-    """A stream that also sends cursors: empty ones, an old one, and that of its last event."""
+    """A stream that also sends cursors: empty ones, an old one and that of its last event."""
 
     BODIES: ClassVar = {
         "ndjson": '{"id": ""}\n{"id": "2-0", "data": {"n": 1}}\n'

@@ -1,4 +1,4 @@
-"""Posting to the chat program: the fields of an event, and that no posted script can run."""
+"""Posting to the chat program: the fields of an event, and hostile text, which must not run."""
 
 import html
 import json
