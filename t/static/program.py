@@ -87,6 +87,7 @@ class LastNumber(Handler):
     With `?wait=1`, the answer waits for `release`.
     """
 
+    held: ClassVar = collections.Counter()
     released: ClassVar = collections.defaultdict(asyncio.Event)
 
     async def get(self, channels):
@@ -95,6 +96,7 @@ class LastNumber(Handler):
         if isinstance(queue, MessageQueue) and queue.backlog_events:
             state["n"] = queue.backlog_events[-1]["n"]
         if self.request.param("wait"):
+            LastNumber.held[channels] += 1
             await LastNumber.released[channels].wait()
         self.write(state)
 
@@ -270,6 +272,9 @@ class Control(tornado.web.RequestHandler):
     def lose(self, queue):
         """Makes the channel keep only one event."""
         queue.backlog_length = queue.buffer_length = 1
+
+    def held(self, queue):
+        return LastNumber.held[queue.channel]
 
     def release(self, queue):
         LastNumber.released[queue.channel].set()

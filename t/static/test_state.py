@@ -30,7 +30,8 @@ def lose(site, *pages):
 def test_the_state_comes_first(site, page, transport):
     """A page loads its state first, at the start and after a gap, and gets the events after it."""
     site.publish(1)
-    tab = page("?wait=1", transports=[transport]).until("loads === 1")
+    tab = page("?wait=1", transports=[transport])
+    site.until(lambda: site.control("held"))
     site.publish(2)
     assert tab.get("[events.length, subscription.state]") == [0, "connecting"]
     site.control("release")
@@ -101,7 +102,8 @@ def test_a_state_that_is_too_old(site, tab):
 
 def test_a_page_that_goes_while_it_loads(site, page):
     """A page calls `getState` once at a time, even if it is put away; `close` aborts the call."""
-    tab = page("?wait=1", shared=False).until("loads === 1")
+    tab = page("?wait=1", shared=False)
+    site.until(lambda: site.control("held"))
     tab.go_away()
     tab.come_back()
     tab.go_away()
