@@ -32,7 +32,7 @@ def test_pages_are_different_visitors(new_page):
     ],
 )
 def test_errors_are_seen(new_page, page_errors, html, error):
-    """Exceptions, console errors, dialogs, failed loads and requests to other hosts count."""
+    """Exceptions, console errors, dialogs, failed loads and requests to other hosts are errors."""
     page = new_page()
     page.set_content(html)
     page.wait_for_timeout(50)

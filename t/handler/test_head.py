@@ -134,7 +134,7 @@ async def test_push_answers_at_once(ask, name):
 @pytest.mark.parametrize("name", ["Stream", "Endless", "Events"])
 @pytest.mark.gen_test
 async def test_stream_ends(fetch, name):
-    """A coroutine that streams ends after HEAD, instead of running on without a client."""
+    """A coroutine that streams ends after HEAD, instead of continuing without a client."""
     await fetch(f"/{name}/you", method="HEAD")
     try:
         await until(lambda: ended)

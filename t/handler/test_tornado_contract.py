@@ -392,7 +392,7 @@ async def test_execute(http_server, http_port):
 
 
 class Taking(tornado.websocket.WebSocketHandler):
-    """Lets Tornado read from another object than its connection."""
+    """Lets Tornado read from an object other than its connection."""
 
     def detach(self):
         stream = super().detach()

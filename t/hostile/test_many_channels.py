@@ -12,7 +12,7 @@ JSON = "Content-Type: application/json"
 
 @pytest.mark.gen_test
 async def test_invented_channels(server, monkeypatch):
-    """After polls of ten times too many channels, other channels can still be published to."""
+    """After polls of ten times `max_channels`, clients can still publish to other channels."""
     monkeypatch.setattr(MessageQueue, "max_channels", 200)
     monkeypatch.setattr(MessageQueue, "max_clients", 1000)
     client = await server.connect(b"")

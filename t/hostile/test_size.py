@@ -205,7 +205,7 @@ async def test_too_many_rooms(limits, server, clock):
 
 @pytest.mark.gen_test
 async def test_rooms_that_were_used_once(limits, server):
-    """Posting to ever new rooms works, and the oldest rooms are dropped."""
+    """Each new room can be posted to, and the oldest rooms are dropped."""
     for number in range(20):
         assert (await server.post(f"/chat/r{number}/post", b"text=a")).status == 200
     assert len(MessageQueue._registry.active) == 5

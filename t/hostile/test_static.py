@@ -84,7 +84,7 @@ async def test_conditions(server, header):
 
 @pytest.mark.gen_test
 async def test_other_methods(server):
-    """Other methods than GET and HEAD are refused."""
+    """Methods other than GET and HEAD are refused."""
     for method in ("POST", "PUT", "DELETE", "PATCH", "FOO"):
         reply = await server(
             f"{method} /static/chat.js HTTP/1.1\r\nHost: x\r\nContent-Length: 0\r\n\r\n".encode()

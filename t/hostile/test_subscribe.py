@@ -25,7 +25,7 @@ EVIL = [
 @pytest.mark.parametrize("name", ["last_event_id", "client_id", "transport", "timeout", "channel"])
 @pytest.mark.gen_test
 async def test_parameters(server, name, text):
-    """The text of a parameter appears in one line of an error at most, in no header or event."""
+    """The text of a parameter adds no header, and no line to the answer."""
     route = "/events" if name == "channel" else "/events/room"
     MessageQueue.instance("room").publish({"n": 1})
     reply = await server.get(f"{route}?timeout=0&{name}={text}")

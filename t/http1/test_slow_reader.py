@@ -1,4 +1,4 @@
-"""A slow client: when writes, and the code that awaits them, are done."""
+"""A slow client: when its writes complete, and when the code that awaits them continues."""
 
 import asyncio
 

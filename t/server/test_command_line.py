@@ -112,7 +112,7 @@ def test_many_flags(start, tmp_path):
     )
     context = ssl._create_unverified_context()
     with urllib.request.urlopen(request, timeout=5, context=context) as answer:
-        # Templates are looked for beside the module.
+        # The application looks for templates beside the module.
         assert answer.read().decode() == f"192.0.2.7 {tmp_path}/chat/templates"
     stop(process)
     assert log.read_text() == ""

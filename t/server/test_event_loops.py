@@ -154,7 +154,7 @@ async def ask(port, request):
         pytest.param(
             *("uvloop policy", True, "uvloop"),
             marks=pytest.mark.skipif(
-                sys.version_info >= (3, 14), reason="asyncio warns of policies from Python 3.14 on"
+                sys.version_info >= (3, 14), reason="asyncio warns about policies in Python 3.14+"
             ),
         ),
         ("uvloop.run", True, "uvloop"),

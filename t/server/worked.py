@@ -55,7 +55,7 @@ class Stops(Handler):
 
 
 MessageQueue.configure(Shared())
-other_loop = asyncio.new_event_loop()  # Another loop than the one that serves.
+other_loop = asyncio.new_event_loop()  # A loop other than the one that serves.
 app = Application(
     [
         ("/", Worker),

@@ -1,4 +1,4 @@
-"""Queues of a test that use another engine than the in-memory engine."""
+"""Queues of a test that use an engine other than the in-memory engine."""
 
 import pytest
 from support.settled import Settled
