@@ -25,8 +25,8 @@ class Health:
         """Whether the server is about to stop."""
         self.checks: list[Callable[[], str | None]] = []
         """Functions without arguments that return None, or, in one line, the reason why the server
-        should receive no more requests. Each health check calls them, so they must be fast. An
-        exception is logged and counts as a reason.
+        should receive no more requests. A health check calls them in order, until one returns a
+        reason, so they must be fast. An exception is logged and counts as a reason.
         """
 
     @classmethod

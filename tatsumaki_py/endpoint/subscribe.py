@@ -82,8 +82,9 @@ class SubscribeHandler(ChannelHandler):
     recheck_time: ClassVar[float | None] = None
     """Seconds after which `can_subscribe` is called again for an open stream or a waiting poll,
     less a jitter of up to a half for the first check and up to a tenth for the others; None for
-    never. A refusal ends the stream or poll as `disconnect` does. A check that raises an exception
-    or takes 30 seconds is logged and ends the stream or poll, so that the client must reconnect.
+    never. A refusal ends the stream or poll as `disconnect` does, but with its own status. A check
+    that raises any other exception or takes 30 seconds is logged and ends the stream or poll, so
+    that the client must reconnect.
     """
     plain_messages = False
     """See `WebSocketHandler.plain_messages`."""

@@ -69,8 +69,8 @@ class Queue:
 
     @property
     def subscribers(self) -> int:
-        """The number of clients of this process that are connected or expected back, including
-        those that listen to this channel among others. See `count_subscribers` for all processes.
+        """The number of subscribers in this process, including those that listen to this channel
+        among others. See `count_subscribers` for all processes.
 
         A client counts from its first poll until its connection is closed or its callback fails. A
         client with a ``client_id`` still counts for `reconnect_time` after its long poll was
