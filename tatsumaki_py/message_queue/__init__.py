@@ -255,10 +255,10 @@ class MessageQueue(Queue, ChannelSettings, metaclass=Settings):
                 published under this key within `idempotency_time`, they are not published again,
                 and the same ids are returned. This makes a retry safe.
 
-        Another thread may call this, too: it encodes the events, and the loop publishes them in the
-        order of that thread's calls. ``mq.publish(event).result(timeout)`` waits for their ids. If
-        100 such calls wait for the loop, the next call blocks its thread until there is room. If no
-        code waits for the result, an error is logged.
+        Another thread may also call this: that thread encodes the events, and the loop publishes
+        them in the order of that thread's calls. ``mq.publish(event).result(timeout)`` waits for
+        their ids. If 100 such calls wait for the loop, the next call blocks its thread until there
+        is room. An error for which no code waits is logged.
 
         Returns:
             An awaitable of the events' ids, a list of `str`; waiting for it is optional.
@@ -268,7 +268,7 @@ class MessageQueue(Queue, ChannelSettings, metaclass=Settings):
                 clients would take for a loss or for the end. Nothing is published.
             Error.HTTP: 413 if an event has more than `max_event_size` bytes, 503 if there are too
                 many channels or bytes, or if the server is stopping, 400 for a bad key, 422 if
-                other events were published under the idempotency key. In another thread,
+                different events were published under the idempotency key. In another thread,
                 `Published.result` raises 503 and 422.
             RuntimeError: in another thread, if no event loop owns the queues. The main thread may
                 publish before an event loop runs.

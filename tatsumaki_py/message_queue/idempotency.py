@@ -71,7 +71,7 @@ class Answers:
 
     def find(self, key: str, digest: bytes, after: float) -> list[str] | None:
         """The ids of the events with that digest, if they were published under `key` after that
-        time; None if no events were. Raises 422 if other events were.
+        time; None if no events were. Raises 422 if different events were.
         """
         while self._known:
             oldest = next(iter(self._known))

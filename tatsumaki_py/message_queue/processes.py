@@ -37,7 +37,7 @@ class Audiences(Protocol):
 
     def listening(self, channels: tuple[str, ...]) -> list[Follower]:
         """The audience of exactly these channels and, for one channel, also the audiences that
-        listen to it among others.
+        listen to it together with other channels.
         """
 
 

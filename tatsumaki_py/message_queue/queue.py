@@ -70,7 +70,7 @@ class Queue:
     @property
     def subscribers(self) -> int:
         """The number of subscribers in this process, including those that listen to this channel
-        among others. See `count_subscribers` for all processes.
+        together with other channels. See `count_subscribers` for all processes.
 
         A client counts from its first poll until its connection is closed or its callback fails. A
         client with a ``client_id`` still counts for `reconnect_time` after its long poll was
@@ -96,12 +96,12 @@ class Queue:
         must return within `reconnect_time`. To keep a client out, use
         `SubscribeHandler.disconnect`.
 
-        If several processes share the engine, the polls in the others end, too, soon after this
+        If several processes share the engine, the polls in the others also end, soon after this
         returns.
 
         Args:
             client_id: names the client. Without it, all polls end, including those of anonymous
-                clients. None is a `TypeError`, because it names no client.
+                clients. None raises `TypeError`, because it names no client.
 
         Returns:
             Whether there was a poll to end in this process.

@@ -3,7 +3,7 @@
 Rules:
 1. A poll begins at the place that the previous poll is known to have reached. Events that the
    kernel did not take are sent again. If the old connection may be lost, recently sent events are
-   sent again, too.
+   also sent again.
 2. A callback that polls again for its own client has received its events.
 3. If another poll takes over from a long poll, the long poll is answered with no events and with
    the client's cursor. If another poll takes over from a stream, the stream is finished.

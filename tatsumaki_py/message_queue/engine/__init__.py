@@ -4,7 +4,7 @@ Rules:
 1. A channel in this process is a log in memory. The engine decides the order of events: the events
    that it passes to `Feed.accept` follow the log's `top`.
 2. If a method returns None instead of an awaitable, there is nothing to wait for. The
-   in-memory engine always does so, and its work is done before the method of the queue returns.
+   in-memory engine makes no caller wait: its work is done before the method of the queue returns.
 3. A channel asks `Engine.history` for events that are not in its log. A client that arrives gets a
    gap only after the answer. A connected client gets a gap if `Feed.load` replaces the log with
    one that does not contain its place.
@@ -126,8 +126,8 @@ class Engine(Protocol):
 
     def attach(self, feed: Feed) -> None:
         """A client listens to the channel, or code waits until it is loaded: load the channel if
-        necessary, and pass on published events. If this raises, the waiting polls end with the
-        error.
+        necessary, and pass on published events. If this raises an exception, the waiting polls
+        end with it.
         """
 
     def detach(self, feed: Feed) -> None:

@@ -113,7 +113,7 @@ def publish_call(
 
 
 def read_reply(reply: bytes, count: int) -> Accepted | Late:
-    """Parse the script's answer to a call with `count` events. Raises 422 if other events were
+    """Parse the script's answer to a call with `count` events. Raises 422 if different events were
     published under the idempotency key.
     """
     words = reply.decode().split()
